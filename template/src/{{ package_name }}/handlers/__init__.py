@@ -1,0 +1,1 @@
+"""The entry points: each module's `handler` is one Lambda function."""
