@@ -6,8 +6,8 @@ from typing import Protocol
 class LambdaContext(Protocol):
     """The context object, the second argument of every handler.
 
-    Source: "Using the Lambda context object to retrieve Python function information" in the AWS Lambda
-    developer guide, which lists the other fields.
+    Source: "Using the Lambda context object to retrieve Python function information" in the AWS
+    Lambda developer guide, which lists the other fields.
     """
 
     aws_request_id: str

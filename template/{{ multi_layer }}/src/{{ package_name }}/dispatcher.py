@@ -1,7 +1,7 @@
 """Choose the handler that the environment variable HANDLER names.
 
-The image starts this module's `handler` when its command names no other. Only the chosen handler's module is
-imported, so that a function pays for nothing but its own dependencies.
+The image starts this module's `handler` when its command names no other. Only the chosen handler's
+module is imported, so that a function pays for nothing but its own dependencies.
 """
 
 import os

@@ -1,0 +1,1 @@
+"""The application: one module for each Lambda function in `handlers`, and what they share."""
