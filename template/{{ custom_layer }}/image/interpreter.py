@@ -64,8 +64,9 @@ def copy(python: Path, target: Path) -> None:
     """Copy the interpreter and its standard library."""
     (version,) = {path.name for path in (python / "lib").glob("python3.*") if path.is_dir()}
     (target / "bin").mkdir(parents=True)
-    for name in ("python", "python3", version):
-        shutil.copy2(python / "bin" / name, target / "bin" / name, follow_symlinks=False)
+    for path in (python / "bin").glob("python*"):
+        if not path.name.endswith("-config"):
+            shutil.copy2(path, target / "bin" / path.name, follow_symlinks=False)
     shutil.copytree(python / "lib", target / "lib", symlinks=True, ignore=LEFT_OUT)
     # Packages come from requirements.txt alone: neither pip, nor AWS's client, nor its boto3.
     shutil.rmtree(target / "lib" / version / "site-packages")
