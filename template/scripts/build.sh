@@ -5,7 +5,7 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 usage: scripts/build.sh [OPTION...]
-  Builds the image for {{ docker_platform }} and prints its name, {{ project_name }}:TAG, on standard output. The tag
+  Builds the image for the functions' architecture and prints its name, PROJECT:TAG, on standard output. The tag
   names the content: the same sources and base images give the same image and the same tag.
   OPTIONs go to `docker buildx build`, for example --no-cache, or --pull for new base images.
   PIP_CONFIG_FILE, where set, is the pip.conf that the build reads: for a private package index.
@@ -25,13 +25,15 @@ die() {
 }
 
 command -v docker >/dev/null \
-  || die "Docker is not installed; install Docker 23 or newer (https://docs.docker.com/get-started/get-docker/)"
+  || die "Docker is not installed; install version 23 or newer: https://docs.docker.com/get-started/get-docker/"
 docker buildx version >/dev/null 2>&1 \
-  || die "Docker has no buildx; install the package docker-buildx-plugin"
+  || die "Docker has no buildx; install it: https://docs.docker.com/build/install-buildx/"
 docker version >/dev/null 2>&1 \
-  || die "the Docker engine does not answer; start it, or set DOCKER_HOST to one that runs"
+  || die "no Docker engine answers; start it, or set DOCKER_HOST to one that runs"
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/project.sh
+. scripts/project.sh
 id_file=$(mktemp)
 trap 'rm -f "$id_file"' EXIT
 
@@ -41,12 +43,12 @@ if [ -f "${PIP_CONFIG_FILE-}" ]; then
   options+=(--secret "id=pip,src=$PIP_CONFIG_FILE")
 fi
 
-# Lambda accepts one image for one platform: no index, which attestations would make of it.
-docker buildx build --platform {{ docker_platform }} --provenance=false --sbom=false --load \
+# Lambda accepts an image for one platform only, not the index that attestations would make of it.
+docker buildx build --platform "linux/$architecture" --provenance=false --sbom=false --load \
   --iidfile "$id_file" "${options[@]}" "$@" . >&2
 
 id=$(<"$id_file")
 digest=${id#sha256:}
-image={{ project_name }}:${digest::12}
+image=$project:${digest::12}
 docker tag "$id" "$image"
 echo "$image"
