@@ -58,7 +58,7 @@ ACCOUNT_LIMIT = {
 }
 
 # All that functions see of the caller's environment: no AWS settings, no credentials, no secrets.
-PASSED_ON = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "PATH", "PYTHONPATH", "TMPDIR")
+PASSED_ON = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "PATH", "PYTHONPATH", "SSL_CERT_FILE", "TMPDIR")
 
 _LOOPBACK = "127.0.0.1"
 _FUNCTION_NAME = re.compile(
@@ -370,13 +370,15 @@ class _Environment:
         if not healthy:
             self.stop(1 if result else 0)  # after an init error it exits by itself
         self._read_output(flush=True)
-        if result is None and exited:
-            result = invocation.failure("Runtime.ExitError", self._exit_reason())
-        elif result is None:
+        # An init error leaves the process little time to exit, which is not the function's timeout.
+        timed_out = not (healthy or exited) and (result is None or init is not None)
+        if timed_out:
             message = f"Task timed out after {timeout:.2f} seconds"
-            result = invocation.failure("Sandbox.Timedout", message)
+            result = result or invocation.failure("Sandbox.Timedout", message)
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             self._log(f"{now.removesuffix('+00:00')}Z {invocation.id} {message}")
+        elif result is None:
+            result = invocation.failure("Runtime.ExitError", self._exit_reason())
         self._log(f"END RequestId: {invocation.id}")
         report = [
             f"REPORT RequestId: {invocation.id}",
@@ -388,7 +390,7 @@ class _Environment:
             report.append(f"Max Memory Used: {memory} MB")
         if cold and init:
             report.append(f"Init Duration: {init * 1000:.2f} ms")
-        if result.error_type == "Sandbox.Timedout":
+        if timed_out:
             report.append("Status: timeout")
         elif not healthy:
             report.append(f"Status: error\tError Type: {result.error_type or 'Runtime.ExitError'}")

@@ -328,8 +328,11 @@ def test_a_wrong_call(
     assert response["Error"]["Code"] == code
 
 
-def test_account_settings(serve: Serve) -> None:
+def test_account_settings(serve: Serve, tmp_path: Path) -> None:
     local = serve("app.handler", "app.fail")
+    for path in (".hidden/file", "venv/pyvenv.cfg", "venv/file", "__pycache__/file"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("no code of the application")
     settings = local.client.get_account_settings()
     assert settings["AccountUsage"] == {"FunctionCount": 2, "TotalCodeSize": len(CODE)}
     assert settings["AccountLimit"]["ConcurrentExecutions"] == 1000
@@ -415,7 +418,13 @@ def test_a_port_in_use(serve: Serve) -> None:
 
 
 def test_only_loopback_is_bound(serve: Serve) -> None:
-    assert serve().server.endpoint_url.startswith("http://127.0.0.1:")
+    local = serve("app.context_handler")
+    api = local.invoke("context_handler")["environment"]["AWS_LAMBDA_RUNTIME_API"]
+    for address in (local.server.endpoint_url.removeprefix("http://"), api):
+        host, port = address.split(":")
+        assert host == "127.0.0.1"
+        with pytest.raises(OSError, match=r"refused|timed out|assign"):
+            socket.create_connection(("127.0.0.2", int(port)), timeout=1)
 
 
 INVOKE = b"POST /2015-03-31/functions/handler/invocations HTTP/1.1\r\nHost: x\r\n"
