@@ -1,7 +1,8 @@
 """Pin the dependencies of rendered projects anew: part of `make lock`.
 
-What a project's dependencies are is said in its pyproject.toml alone. Each combination that has other ones is
-rendered, locked by the project's own `make upgrade`, and the result is put where the template renders it from.
+What a project's dependencies are is said in its pyproject.toml alone. Each combination that has
+others is rendered, locked by the project's own `make upgrade`, and the result is put where the
+template renders it from.
 """
 
 import shutil

@@ -2,28 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
     from pytest_copie.plugin import Copie
 
 TEMPLATE = Path(__file__).parent.parent
 
 
 class Render(Protocol):
-    """Renders a project and returns its directory, which is shared: read it, and copy it to change it."""
+    """Renders a project and returns its directory, which is shared: copy it to change it."""
 
-    def __call__(self, **answers: Any) -> Path: ...
+    def __call__(self, **answers: Any) -> Path:
+        """Render with these answers, and the defaults of all others."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where everything is at hand (SKIPS_FAIL=1), a test that is skipped has failed."""
+    report = yield
+    if report.skipped and os.environ.get("SKIPS_FAIL") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be: {report.longrepr}"
+    return report
+
+
+@functools.cache
+def python_versions() -> dict[str, Callable[[str], str]]:
+    """The Pythons from 3.11 on that work on this machine: version to a function that runs code."""
+
+    def run(python: str, code: str) -> str:
+        command = [python, "-c", code]
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
+    found: dict[str, Callable[[str], str]] = {}
+    for version in ("3.11", "3.12", "3.13", "3.14"):
+        python = shutil.which(f"python{version}")
+        with contextlib.suppress(subprocess.CalledProcessError):  # a pyenv shim of another version
+            if python and run(python, "print('works')"):
+                found[version] = functools.partial(run, python)
+    return found
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_user_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _no_user_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the settings of whoever runs the tests out of the renders."""
     settings = tmp_path_factory.mktemp("settings") / "settings.yml"
     settings.write_text("{}\n")
@@ -34,29 +68,38 @@ def _no_user_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template without its git history, which Copier would clone for each render."""
+    """The template as it is now without its git history, which Copier would clone every time."""
     directory = tmp_path_factory.mktemp("template")
-    shutil.copy(TEMPLATE / "copier.yml", directory)
-    for part in ("includes", "template"):
-        shutil.copytree(TEMPLATE / part, directory / part)
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"]
+    parts = ["copier.yml", "includes", "template"]
+    names = subprocess.run([*listing, *parts], cwd=TEMPLATE, capture_output=True, check=True)
+    for name in names.stdout.decode().rstrip("\0").split("\0"):
+        if (TEMPLATE / name).exists():  # not deleted since the last commit
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(TEMPLATE / name, directory / name)
     return directory
 
 
 @pytest.fixture(scope="session")
-def render(
-    copie_session: Copie, snapshot: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Render:
-    """A function that renders the template with the given answers, once for all workers."""
+def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that all workers of this run share."""
     base = tmp_path_factory.getbasetemp()
-    shared = (base if base.parent.name.startswith("pytest-of-") else base.parent) / "renders"
-    shared.mkdir(exist_ok=True)
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def render(copie_session: Copie, snapshot: Path, shared_directory: Path) -> Render:
+    """A function that renders the template with the given answers, once for all workers."""
+    renders = shared_directory / "renders"
+    renders.mkdir(exist_ok=True)
 
     def render(**answers: Any) -> Path:
         key = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:12]
-        project = shared / key
+        project = renders / key
         if not project.exists():
             result = copie_session.copy(extra_answers=answers, template_dir=snapshot)
             assert result.exception is None, result.exception
+            assert result.project_dir is not None
             assert result.answers.items() >= answers.items(), "an answer was not taken"
             try:
                 result.project_dir.rename(project)
