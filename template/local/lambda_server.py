@@ -258,11 +258,6 @@ class LambdaServer:
         `_ApiError`; it raises OSError where the runtime does not start.
         """
         name = function.name
-        sources = frozenset(
-            (path, status.st_mtime_ns)
-            for path, status in _files(self.task_root)
-            if path.suffix == ".py"
-        )
         with self._changed:
             if wait:
                 self._changed.wait_for(lambda: self._closed or self._busy[name] < CONCURRENCY)
@@ -272,6 +267,10 @@ class LambdaServer:
                 message = f"Rate Exceeded: {name} works on {CONCURRENCY} events."
                 reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
                 raise _ApiError(429, "TooManyRequestsException", message, Reason=reason)
+            files = _files(self.task_root)
+            sources = frozenset(
+                (path, status.st_mtime_ns) for path, status in files if path.suffix == ".py"
+            )
             idle = [each for each in self._idle[name] if each.alive]
             outdated = [each for each in idle if each.sources != sources]
             idle = [each for each in idle if each.sources == sources]

@@ -26,11 +26,13 @@ import lambda_server
 from lambda_server import Function, LambdaServer, LambdaServerError
 
 SESSION = boto3.Session("test", "test", region_name="us-east-1")
+CONFIG = Config(proxies={}, retries={"total_max_attempts": 1})
 CODE = """
 import os, pathlib, signal, sys, threading, time
 
 HERE = pathlib.Path(__file__).parent
 calls = 0
+print("Loaded")
 
 def handler(event, context):
     global calls
@@ -83,11 +85,8 @@ class Local:
     def __init__(self, server: LambdaServer, output: io.StringIO) -> None:
         self.server = server
         self.output = output
-        self.client: Any = SESSION.client(
-            "lambda",
-            endpoint_url=server.endpoint_url,
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        url = server.endpoint_url
+        self.client: Any = SESSION.client("lambda", endpoint_url=url, config=CONFIG)
 
     def invoke(self, name: str = "handler", event: object = None, **more: object) -> Any:
         """Invoke a function and return what it answered."""
@@ -105,14 +104,6 @@ class Local:
         """Return a connection to the server."""
         address = self.server.endpoint_url.removeprefix("http://").split(":")
         return socket.create_connection((address[0], int(address[1])), timeout=10)
-
-    def send(self, data: bytes) -> http.client.HTTPResponse:
-        """Send raw bytes and return the response."""
-        with self.connect() as connection:
-            connection.sendall(data)
-            response = http.client.HTTPResponse(connection)
-            response.begin()
-            return response
 
 
 @pytest.fixture
@@ -284,6 +275,7 @@ def test_the_log_tail(serve: Serve) -> None:
     lines = local.output.getvalue().splitlines()
     assert [line[:10] for line in lines if line[0].isupper()] == [
         "INIT_START",
+        "Loaded",
         "START Requ",
         "END Reques",
         "REPORT Req",
@@ -347,8 +339,9 @@ def test_concurrent_events_get_environments_of_their_own(
         first = pool.submit(local.invoke, "meet", {"me": "a", "other": "go"})
         second = pool.submit(local.invoke, "meet", {"me": "b", "other": "go"})
         assert eventually(lambda: (tmp_path / "a").exists() and (tmp_path / "b").exists())
-        with pytest.raises(local.client.exceptions.TooManyRequestsException):
+        with pytest.raises(local.client.exceptions.TooManyRequestsException) as caught:
             local.invoke("meet", {"me": "c", "other": "go"})
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
         local.response("meet", {"me": "d", "other": "go"}, InvocationType="Event")
         assert not (tmp_path / "d").exists()
         (tmp_path / "go").touch()
@@ -399,7 +392,8 @@ with LambdaServer(functions, {runtime!r}, pathlib.Path({str(tmp_path)!r})) as se
         text=True,
     ) as process:
         assert process.stdout is not None
-        client = SESSION.client("lambda", endpoint_url=process.stdout.readline().strip())
+        url = process.stdout.readline().strip()
+        client = SESSION.client("lambda", endpoint_url=url, config=CONFIG)
         pid = json.load(client.invoke(FunctionName="handler")["Payload"])["pid"]
         process.send_signal(number)
         output, errors = process.communicate(timeout=10)
@@ -470,6 +464,8 @@ def test_connections_stay_open_and_may_break(serve: Serve) -> None:
         connection.sendall(INVOKE + b"Content-Length: 2\r\n\r\n{}")
     with local.connect() as connection:
         connection.sendall(INVOKE + b"Content-Length: 200\r\n\r\n{}")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b"", "an unfinished request is answered"
     assert eventually(lambda: local.output.getvalue().count("REPORT") == 3)
     assert local.invoke()["calls"] == 4
 
