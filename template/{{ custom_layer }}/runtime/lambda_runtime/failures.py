@@ -7,9 +7,12 @@ import os
 import sys
 import time
 import traceback
-from typing import Any, NoReturn
 
 from lambda_runtime import loop, telemetry
+
+TYPE_CHECKING = False  # typing costs 2 ms
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 HERE = os.path.dirname(__file__) + os.sep
 MAX_CAUSE = 1024 * 1024  # bytes of Lambda-Runtime-Function-XRay-Error-Cause
@@ -151,7 +154,10 @@ def init_failed(api: loop.RuntimeApi, error: BaseException) -> NoReturn:
     body = describe(error)
     log(body)
     sys.stdout.flush()
-    send_error(api, "init/error", body, kind(body))
+    try:
+        send_error(api, "init/error", body, kind(body))
+    except (OSError, ValueError) as unsent:
+        complain(f"the init error could not be sent: {unsent}")
     sys.exit(1)
 
 
@@ -163,15 +169,15 @@ def send_error(api: loop.RuntimeApi, path: str, body: dict[str, Any], error_type
     api.post(path, loop.encode(body), lines)
 
 
-def refused(path: str, status: str, answer: bytes) -> None:
+def refused(api: loop.RuntimeApi, path: str, status: str, answer: memoryview) -> None:
     """React to a status that is no success: go on after 413, which is about one response only.
 
     Raises:
         SystemExit: any other, for example 403 after a broken request, 500 in a dying environment.
     """
-    text = answer[:1000].decode("utf-8", "replace").strip()
+    text = str(answer[:1000], "utf-8", "replace").strip()
     complain(f"the Runtime API answered {status} to {path}: {text}")
-    if status != "413":
+    if path == "invocation/next" or not (status == "413" or api.forgiving):
         sys.exit(1)
 
 
@@ -189,10 +195,16 @@ def reconnect(api: loop.RuntimeApi, error: OSError) -> None:
     api.drops += 1
 
 
-def lost(error: Exception) -> NoReturn:
-    """Exit because it is unknown what the Runtime API has or wants; Lambda starts anew."""
+def lost(api: loop.RuntimeApi, error: Exception) -> None:
+    """Exit because it is unknown what the Runtime API has or wants; Lambda starts anew.
+
+    Raises:
+        SystemExit: unless this is one of several workers and could still answer the next event.
+    """
     complain(f"{type(error).__name__}: {error}")
-    sys.exit(1)
+    api.close()
+    if not api.forgiving or api.drops >= ATTEMPTS:
+        sys.exit(1)
 
 
 def complain(text: str) -> None:

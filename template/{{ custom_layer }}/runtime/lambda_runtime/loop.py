@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 API = "/2018-06-01/runtime/"
 IDLE = 0  # first byte of the buffer while `next` waits: no response begins with it
 ONE_SEND = 65536  # a body up to this size goes out together with its head
+CO_COROUTINE, CO_ASYNC_GENERATOR = 0x80, 0x200
 PLAIN = frozenset((dict, list, tuple, str, int, float, bool, type(None)))
 
 
@@ -111,6 +112,7 @@ class RuntimeApi:
         self.next_request = f"GET {API}invocation/next HTTP/1.1\r\n{self.host_header}\r\n".encode()
         self.sock: socket | None = None
         self.drops = 0  # connections lost in a row, see failures.reconnect
+        self.forgiving = False  # one of several workers, see failures.refused
         self._use(bytearray(65536))
 
     def _use(self, buffer: bytearray) -> None:
@@ -141,16 +143,13 @@ class RuntimeApi:
         A connection that is lost while nothing of the event has arrived is opened again.
 
         Raises:
-            OSError: lost in the middle of an event.
+            OSError: lost in the middle of an event, or too often.
             ValueError: not HTTP.
         """
         while True:
             self.buffer[0] = IDLE
             try:
-                if self.sock is None:
-                    self.connect()
-                self.sock.sendall(self.next_request)
-                status, headers, body = self.read()
+                status, headers, body = self.get(self.next_request)
                 break
             except OSError as error:
                 from lambda_runtime import failures
@@ -160,10 +159,17 @@ class RuntimeApi:
         if status != "200":
             from lambda_runtime import failures
 
-            failures.refused("invocation/next", status, bytes(body))
+            failures.refused(self, "invocation/next", status, body)
         return headers, body
 
-    def post(self, path: str, body: bytes, headers: str = "") -> None:
+    def get(self, request: bytes) -> "tuple[str, dict[str, str], memoryview]":
+        """Send a request without a body and read the answer, see `read`."""
+        if self.sock is None:
+            self.connect()
+        self.sock.sendall(request)
+        return self.read()
+
+    def post(self, path: str, body: bytes, headers: str) -> None:
         """Send a body, once, and check the answer.
 
         Args:
@@ -175,15 +181,8 @@ class RuntimeApi:
             OSError: the connection was lost, and nobody knows what has arrived.
             ValueError: the answer is not HTTP.
         """
-        # A connection that was closed while the handler ran must be noticed before sending: after
-        # it nobody could tell whether the response has arrived.
-        if self.sock is None or self.has_input():
-            self.connect()
-        sock = self.sock
-        head = (
-            f"POST {API}{path} HTTP/1.1\r\n{self.host_header}{headers}"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        ).encode()
+        head = self.post_head(path, f"{headers}Content-Length: {len(body)}\r\n")
+        sock = self.ready()
         if len(body) <= ONE_SEND:
             sock.sendall(head + body)
         else:
@@ -193,11 +192,29 @@ class RuntimeApi:
             except OSError:
                 if not self.has_input():  # as a 413 may be, sent before the whole body went out
                     raise
+        self.check(path)
+
+    def post_head(self, path: str, headers: str) -> bytes:
+        """Make the head of a POST."""
+        return f"POST {API}{path} HTTP/1.1\r\n{self.host_header}{headers}\r\n".encode()
+
+    def ready(self) -> "socket":
+        """Give a connection to send a body on.
+
+        One that was closed while the handler ran must be noticed before sending: after it nobody
+        could tell whether the response has arrived.
+        """
+        if self.sock is None or self.has_input():
+            self.connect()
+        return self.sock
+
+    def check(self, path: str) -> None:
+        """Read the answer to a POST."""
         status, _, answer = self.read()
         if status[0] != "2":
             from lambda_runtime import failures
 
-            failures.refused(path, status, bytes(answer))
+            failures.refused(self, path, status, answer)
 
     def has_input(self) -> bool:
         """Whether bytes, or the end of the connection, wait to be read."""
@@ -249,7 +266,6 @@ class RuntimeApi:
         if need > len(self.buffer):
             self._use(self.buffer[:filled] + bytearray(need + 65536 - filled))
         sock, view = self.sock, self.view
-        assert sock is not None
         while filled < need:
             got = sock.recv_into(view[filled:])
             if not got:
@@ -482,26 +498,37 @@ def start() -> None:
         from lambda_runtime import telemetry  # noqa: F401
     sys.meta_path.insert(0, LoggingHook)
     sys.stdout.reconfigure(line_buffering=True)
+    if b"AWS_LAMBDA_MAX_CONCURRENCY" in posix.environ:
+        from lambda_runtime import workers
+
+        workers.fork(api)
     try:
         handler = find_handler(env(b"_HANDLER") or "")
     except BaseException as error:
         from lambda_runtime import failures
 
         failures.init_failed(api, error)
+    code = getattr(handler, "__code__", None)
+    if code and code.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR):
+        from lambda_runtime import coroutines  # noqa: F401, in the init phase: asyncio takes long
+    if env(b"AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        from lambda_runtime import snapstart
+
+        snapstart.cross(api)
 
     def on_sigterm(signum: int, frame: "Any") -> None:
         """Leave at once while idle (nothing of an event has arrived), else after the response."""
         global stopping
         stopping = True
-        if api.buffer[0] == IDLE and (api.sock is None or not api.has_input()):
+        if api.buffer[0] == IDLE and not (api.sock and api.has_input()):
             sys.exit(0)
 
     if getsignal(SIGTERM) is SIG_DFL:
         signal(SIGTERM, on_sigterm)
-    try:
-        while not stopping:
+    while not stopping:
+        try:
             handle(api, handler)
-    except Exception as error:
-        from lambda_runtime import failures
+        except Exception as error:
+            from lambda_runtime import failures
 
-        failures.lost(error)
+            failures.lost(api, error)

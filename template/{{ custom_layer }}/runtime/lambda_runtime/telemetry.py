@@ -12,7 +12,6 @@ import time
 
 from lambda_runtime import loop
 
-LEVELS = ("NOTSET", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 TEXT_FRAME = 0xA55A0003  # of level NOTSET; each level adds 4 once 8 were added for having one
 JSON_FRAME = 0xA55A0002
 
@@ -33,6 +32,11 @@ def frame_type(level: int = 0, json: bool = False) -> int:
     """Give the frame type of a level as `logging` counts them (0, 10 … 50)."""
     base = JSON_FRAME if json else TEXT_FRAME
     return base + (4 + 4 * (level // 10) if level else 0)
+
+
+def rounded(level: int) -> int:
+    """Round a level down to one that has a name, 0 to 50."""
+    return min(50, max(0, level)) // 10 * 10
 
 
 def write(message: str, kind: int = TEXT_FRAME) -> None:
