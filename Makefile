@@ -22,7 +22,7 @@ lint: $(VENV)/ready ## check the template's own code
 	shellcheck demo.sh .ci/run template/scripts/*.sh
 
 lock: $(VENV)/ready ## pin the newest versions, here and in what is rendered
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --upgrade \
 		--custom-compile-command "make lock" --group dev --output-file requirements.txt
 	npm install --package-lock-only --omit-lockfile-registry-resolved
 	python lock.py

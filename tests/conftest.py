@@ -56,6 +56,13 @@ def python_versions() -> dict[str, Callable[[str], str]]:
     return found
 
 
+def git_files(directory: Path, *paths: str) -> list[str]:
+    """Files that git tracks, or would track, below a directory."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths]
+    result = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True)
+    return result.stdout.rstrip("\0").split("\0")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_user_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the settings of whoever runs the tests out of the renders."""
@@ -70,10 +77,7 @@ def _no_user_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template as it is now without its git history, which Copier would clone every time."""
     directory = tmp_path_factory.mktemp("template")
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"]
-    parts = ["copier.yml", "includes", "template"]
-    names = subprocess.run([*listing, *parts], cwd=TEMPLATE, capture_output=True, check=True)
-    for name in names.stdout.decode().rstrip("\0").split("\0"):
+    for name in git_files(TEMPLATE, "copier.yml", "includes", "template"):
         if (TEMPLATE / name).exists():  # not deleted since the last commit
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(TEMPLATE / name, directory / name)
