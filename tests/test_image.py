@@ -50,7 +50,7 @@ def docker(*arguments: str, **options: Any) -> str:
     """Run Docker's client and return what it prints."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, **options)
     assert done.returncode == 0, f"docker {arguments[0]}: {done.stderr}"
-    return done.stdout.strip()
+    return str(done.stdout).strip()
 
 
 @dataclass(frozen=True)
@@ -420,6 +420,7 @@ def test_the_layers_hold_what_runs_and_nothing_else(build: Build, style: str) ->
         assert (file.info.uid, file.info.gid, file.info.mtime) == (0, 0, EPOCH), path
         litter = {"pip", "tests", "test", "ensurepip", "idlelib", ".git", ".env", "include"}
         assert not litter.intersection(path.split("/")), path
+        assert path != "var/task/bin", "the scripts of packages"
         if path.endswith(".pyc"):
             (flags,) = struct.unpack_from("<I", file.content, 4)
             assert flags == 0b11, f"{path} is not checked by its source's hash"
@@ -433,6 +434,24 @@ def test_the_layers_hold_what_runs_and_nothing_else(build: Build, style: str) ->
     assert [path for path in files if path.endswith("/boto3/__init__.py")] == [
         "var/task/boto3/__init__.py"
     ]
+
+
+def test_a_layer_loses_what_pip_leaves_behind(tmp_path: Path) -> None:
+    kept = ["pkg/__init__.py", "pkg/testing.py", "pkg/bin/tool.so", "pkg-1.dist-info/METADATA"]
+    lost = ["bin/tool", "pkg/tests/test_a.py", "pkg/sub/tests/data", "pkg/__pycache__/a.pyc"]
+    task = tmp_path / "var/task"
+    for name in kept + lost:
+        (task / name).parent.mkdir(parents=True, exist_ok=True)
+        (task / name).touch()
+    script = Path(__file__).parent.parent / "template/image/layer.py"
+    environment = {"SOURCE_DATE_EPOCH": str(EPOCH)}
+    subprocess.run([sys.executable, script, "packages", tmp_path], env=environment, check=True)
+    left = {str(path.relative_to(task)) for path in task.rglob("*") if path.is_file()}
+    assert {path for path in left if not path.endswith(".pyc")} == set(kept)
+    assert {Path(path).name.partition(".")[0] for path in left - set(kept)} == {
+        "__init__",
+        "testing",
+    }
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -499,15 +518,10 @@ def test_a_clean_build_gives_the_same_image_and_takes_nothing_else_along(
     image = build(style, "multi")
     project = copy(image)
     secret = "AWS_SECRET_ACCESS_KEY=secret"  # noqa: S105
-    for path in (
-        ".env",
-        ".git/config",
-        "src/.env",
-        f"src/{image.package}/.cache/key",
-        "secret.pem",
-    ):
-        (project / path).parent.mkdir(exist_ok=True)
-        (project / path).write_text(secret)
+    hidden = [".env", ".git/config", "src/.env", f"src/{image.package}/.cache/key", "secret.pem"]
+    for file in hidden:
+        (project / file).parent.mkdir(exist_ok=True)
+        (project / file).write_text(secret)
     bytecode = project / "src" / image.package / "__pycache__"
     bytecode.mkdir(exist_ok=True)
     (bytecode / "old.cpython-310.pyc").write_text(secret)
