@@ -1,0 +1,91 @@
+# shellcheck shell=bash disable=SC2154
+# The alias `live` of each function: what it points to, tests before it moves, moving it. Sourced, never run.
+
+# live_version FUNCTION: print the version that `live` points to, or nothing.
+live_version() {
+  value aws lambda get-alias --function-name "$1" --name live --query FunctionVersion
+}
+
+# published_versions FUNCTION: print the numbers of its versions, the newest first.
+published_versions() {
+  value aws lambda list-versions-by-function --function-name "$1" \
+    --query "join(' ', reverse(sort_by(Versions[?Version!='\$LATEST'], &to_number(Version)))[].Version)"
+}
+
+# invoke_function FUNCTION QUALIFIER EVENT: write the answer to $work/answer and the log's tail to $work/log,
+# and fail if the function does. Never twice: a handler need not be idempotent.
+invoke_function() {
+  local result
+  result=$(AWS_MAX_ATTEMPTS=1 aws lambda invoke --function-name "$1" --qualifier "$2" --log-type Tail \
+    --payload "fileb://$3" --cli-read-timeout 910 \
+    --query "join(' ', [not_null(FunctionError, 'none'), LogResult])" --output text "$work/answer") || return
+  base64 --decode <<<"${result#* }" >"$work/log"
+  [ "${result%% *}" = none ]
+}
+
+# passes NAME VERSION: whether this version of the function answers its sample event.
+passes() {
+  local function
+  function=$(function_name "$1")
+  if ! invoke_function "$function" "$2" "events/${1//-/_}.json"; then
+    say "Version $2 of $function failed on events/${1//-/_}.json:"
+    cat "$work/answer" "$work/log" >&2 2>/dev/null || true
+    return 1
+  fi
+  say "Version $2 of $function answered events/${1//-/_}.json"
+}
+
+# move_live FUNCTION VERSION: point `live` to the version, unless it does already, and say what it was.
+move_live() {
+  local before
+  before=$(live_version "$1")
+  if [ -z "$before" ]; then
+    aws lambda create-alias --function-name "$1" --name live --function-version "$2" >/dev/null
+    say "live of $1: version $2"
+  elif [ "$before" != "$2" ]; then
+    aws lambda update-alias --function-name "$1" --name live --function-version "$2" >/dev/null
+    say "live of $1: version $before -> $2"
+  fi
+}
+
+# Versions of each function, in the order of $functions: `live` before the deployment (or "none"), and deployed.
+before=()
+deployed=()
+
+remember_live() {
+  local name version
+  for name in "${functions[@]}"; do
+    version=$(live_version "$(function_name "$name")")
+    before+=("${version:-none}")
+  done
+}
+
+# go_live: test what was deployed, and then point `live` of all functions to it, or else back.
+go_live() {
+  local i failed=''
+  for i in "${!functions[@]}"; do
+    passes "${functions[i]}" "${deployed[i]}" || failed=${failed:-$(function_name "${functions[i]}")}
+  done
+  for i in "${!functions[@]}"; do
+    if [ -z "$failed" ]; then
+      move_live "$(function_name "${functions[i]}")" "${deployed[i]}"
+    elif [ "${before[i]}" != none ]; then
+      move_live "$(function_name "${functions[i]}")" "${before[i]}"
+    fi
+  done
+  if [ -n "$failed" ]; then
+    die "the smoke test of $failed failed, so live stays where it was (${before[*]}); mend the function and deploy again"
+  fi
+}
+
+# print_outputs IMAGE: what is deployed, on standard output.
+print_outputs() {
+  local name function
+  printf 'image      %s\n' "$1"
+  for name in "${functions[@]}"; do
+    function=$(function_name "$name")
+    printf 'alias      %s\n' "$(value aws lambda get-alias --function-name "$function" --name live \
+      --query "join(' ', [AliasArn, '(version', FunctionVersion])"))"
+    printf 'log group  /aws/lambda/%s\n' "$function"
+  done
+}

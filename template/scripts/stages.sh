@@ -1,0 +1,16 @@
+# shellcheck shell=bash disable=SC2034
+# Settings of the stages, yours to edit; what is set in the environment wins.
+#
+#   LOG_LEVEL                 DEBUG, INFO, WARN, ERROR or FATAL
+#   ALARM_TOPIC_ARN           the SNS topic that hears of alarms; none if empty
+#   PERMISSIONS_BOUNDARY_ARN  the policy that bounds the functions' roles; none if empty
+
+case $STAGE in
+  prod)
+    LOG_LEVEL=${LOG_LEVEL:-INFO}
+    ;;
+esac
+
+LOG_LEVEL=${LOG_LEVEL:-INFO}
+ALARM_TOPIC_ARN=${ALARM_TOPIC_ARN:-}
+PERMISSIONS_BOUNDARY_ARN=${PERMISSIONS_BOUNDARY_ARN:-}

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Deploy a stage with the AWS CLI.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: [STAGE=dev] scripts/deploy.sh
+  Builds the image once, pushes it unless it is there already, and makes or changes each function with all that
+  belongs to it. Publishes a version of each, sends these their sample events, points `live` to them if all answer,
+  and prints what is deployed. Functions of handlers that are no longer there are deleted.
+  AWS_PROFILE and AWS_REGION are honoured; scripts/stages.sh has the settings of the stages, and
+  scripts/settings.sh those of all functions.
+TEXT
+}
+
+# shellcheck source=scripts/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+# shellcheck source=scripts/live.sh
+. scripts/live.sh
+# shellcheck source=scripts/stages.sh
+. scripts/stages.sh
+# shellcheck source=/dev/null
+. scripts/settings.sh
+# shellcheck source=/dev/null
+. scripts/resources.sh
+options "$@"
+check_aws
+trap 'die "interrupted; run it again, and it completes what is missing"' INT TERM
+
+image=$(scripts/build.sh)
+uri=$(scripts/push.sh "$image")
+remember_live
+
+for name in "${functions[@]}"; do
+  function=$(function_name "$name")
+  put_log_group "$function"
+  put_role "$function"
+  put_function "$name" "$function" "$uri"
+  put_alarms "$function"
+done
+for name in "${functions[@]}"; do
+  deployed+=("$(publish "$(function_name "$name")")")
+done
+go_live
+
+for function in $(stage_functions); do
+  [[ " ${functions[*]} " == *" ${function#"$project-$STAGE-"} "* ]] || delete_function "$function"
+done
+print_outputs "$uri"

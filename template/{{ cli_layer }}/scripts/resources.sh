@@ -1,0 +1,208 @@
+# shellcheck shell=bash disable=SC2154
+# The resources of one function: each is made where it is missing, and changed where it is not as it should be, so
+# that a deployment can be repeated, and completes an interrupted one. Sourced, never run.
+
+tags=("Key=project,Value=$project" "Key=stage,Value=$STAGE")
+tag_map=project=$project,stage=$STAGE
+
+# log_group_arn GROUP: print the log group's ARN, which covers its streams, or nothing.
+log_group_arn() {
+  value aws logs describe-log-groups --log-group-name-prefix "$1" --query "logGroups[?logGroupName=='$1'] | [0].arn"
+}
+
+put_log_group() {
+  local group=/aws/lambda/$1
+  if [ -z "$(log_group_arn "$group")" ]; then
+    say "Creating the log group $group"
+    aws logs create-log-group --log-group-name "$group" --tags "$tag_map"
+  fi
+  aws logs put-retention-policy --log-group-name "$group" --retention-in-days "$log_retention"
+}
+
+# role_name FUNCTION: print the name of its role. Roles are global, so the region is in it; 64 characters at most.
+role_name() {
+  local name=$1-$AWS_REGION sum
+  if [ ${#name} -gt 64 ]; then
+    sum=$(cksum <<<"$name")
+    name=${name:0:53}-${sum%% *}
+  fi
+  printf '%s\n' "$name"
+}
+
+# put_role FUNCTION
+put_role() {
+  local role owner boundary arn
+  role=$(role_name "$1")
+  owner=$(value aws iam get-role --role-name "$role" \
+    --query "join(' ', sort(Role.Tags[?Key=='project' || Key=='stage'].join('=', [Key, Value]) || ['nobody']))")
+  if [ -z "$owner" ]; then
+    say "Creating the role $role"
+    aws iam create-role --role-name "$role" --description "Role of the function $1" \
+      --assume-role-policy-document file://scripts/trust.json --tags "${tags[@]}" >/dev/null
+    aws iam wait role-exists --role-name "$role"
+  elif [ "$owner" != "project=$project stage=$STAGE" ]; then
+    die "the role $role exists already and is not this stage's; delete it, or deploy to another STAGE"
+  fi
+
+  arn=$(log_group_arn "/aws/lambda/$1")
+  aws iam put-role-policy --role-name "$role" --policy-name function --policy-document "$(permissions "$arn")"
+  boundary=$(value aws iam get-role --role-name "$role" --query Role.PermissionsBoundary.PermissionsBoundaryArn)
+  if [ -n "$PERMISSIONS_BOUNDARY_ARN" ] && [ "$boundary" != "$PERMISSIONS_BOUNDARY_ARN" ]; then
+    aws iam put-role-permissions-boundary --role-name "$role" --permissions-boundary "$PERMISSIONS_BOUNDARY_ARN"
+  elif [ -z "$PERMISSIONS_BOUNDARY_ARN" ] && [ -n "$boundary" ]; then
+    aws iam delete-role-permissions-boundary --role-name "$role"
+  fi
+}
+
+# environment_json NAME: print the function's environment as JSON.
+environment_json() {
+  local line text separator='' result=''
+  while read -r line; do
+    text=${line#*=}
+    text=${text//\\/\\\\}
+    result+="$separator\"${line%%=*}\": \"${text//\"/\\\"}\""
+    separator=', '
+  done < <(environment "$1")
+  printf '{"Variables": {%s}}\n' "$result"
+}
+
+# is_configured NAME FUNCTION ROLE_ARN COMMAND: whether the function's configuration is as it should be.
+is_configured() {
+  local query wanted line count=0
+  query='[Role, to_string(MemorySize), to_string(Timeout), to_string(EphemeralStorage.Size), TracingConfig.Mode'
+  query+=', LoggingConfig.LogFormat, LoggingConfig.LogGroup, LoggingConfig.ApplicationLogLevel'
+  query+=", join(' ', ImageConfigResponse.ImageConfig.Command || \`[]\`)"
+  query+=", to_string(length(keys(Environment.Variables || \`{}\`)))"
+  wanted="$3|$memory_size|$timeout|$ephemeral_storage|Active|JSON|/aws/lambda/$2|$LOG_LEVEL|$4"
+  local variables=''
+  while read -r line; do
+    query+=", Environment.Variables.\"${line%%=*}\""
+    variables+="|${line#*=}"
+    count=$((count + 1))
+  done < <(environment "$1")
+  wanted+="|$count$variables"
+  [ "$(aws lambda get-function-configuration --function-name "$2" --output text \
+    --query "join('|', $query][].not_null(@, ''))")" = "$wanted" ]
+}
+
+# put_function NAME FUNCTION IMAGE: $LATEST becomes as it should be.
+put_function() {
+  local role_arn command configuration actual
+  role_arn=$(value aws iam get-role --role-name "$(role_name "$2")" --query Role.Arn)
+  command=$(command_of "$1")
+  configuration=(--role "$role_arn" --memory-size "$memory_size" --timeout "$timeout"
+    --ephemeral-storage "Size=$ephemeral_storage" --tracing-config Mode=Active
+    --logging-config "LogFormat=JSON,LogGroup=/aws/lambda/$2,ApplicationLogLevel=$LOG_LEVEL"
+    --image-config "{${command:+\"Command\": [\"$command\"]}}" --environment "$(environment_json "$1")")
+
+  actual=$(value aws lambda get-function --function-name "$2" \
+    --query "join(' ', [Code.ImageUri, Configuration.Architectures[0]])")
+  if [ -z "$actual" ]; then
+    say "Creating the function $2"
+    create_function "$2" "$3" "${configuration[@]}"
+    aws lambda wait function-active-v2 --function-name "$2"
+    return
+  fi
+
+  # An interrupted deployment may have left it busy.
+  aws lambda wait function-active-v2 --function-name "$2"
+  aws lambda wait function-updated-v2 --function-name "$2"
+  if ! is_configured "$1" "$2" "$role_arn" "$command"; then
+    say "Configuring the function $2"
+    aws lambda update-function-configuration --function-name "$2" "${configuration[@]}" >/dev/null
+    aws lambda wait function-updated-v2 --function-name "$2"
+  fi
+  if [ "$actual" != "$3 $architecture" ]; then
+    say "Updating the code of the function $2"
+    aws lambda update-function-code --function-name "$2" --image-uri "$3" --architectures "$architecture" >/dev/null
+    aws lambda wait function-updated-v2 --function-name "$2"
+  fi
+}
+
+# create_function FUNCTION IMAGE OPTION...: a new role takes seconds until Lambda may assume it.
+create_function() {
+  local answer attempt
+  for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    if answer=$(aws lambda create-function --function-name "$1" --package-type Image --code "ImageUri=$2" \
+      --architectures "$architecture" --tags "$tag_map" "${@:3}" 2>&1 >/dev/null); then return; fi
+    [[ $answer == *'cannot be assumed by Lambda'* ]] || break
+    say "Waiting for the role of $1 (attempt $attempt of 10)"
+    sleep 3
+  done
+  die "the function $1 could not be created: ${answer//$'\n'/}"
+}
+
+# publish FUNCTION: publish what is new in $LATEST, and print the version's number; where nothing is new, the last one's.
+publish() {
+  local version
+  version=$(value aws lambda publish-version --function-name "$1" --query Version)
+  aws lambda wait published-version-active --function-name "$1" --qualifier "$version"
+  printf '%s\n' "$version"
+}
+
+# put_alarms FUNCTION
+put_alarms() {
+  local kind metric
+  for kind in errors throttles; do
+    if [ $kind = errors ]; then metric=Errors; else metric=Throttles; fi
+    aws cloudwatch put-metric-alarm --alarm-name "$1-$kind" --alarm-description "$metric of the function $1" \
+      --namespace AWS/Lambda --metric-name $metric --dimensions "Name=FunctionName,Value=$1" \
+      --statistic Sum --period 60 --evaluation-periods 1 --threshold 0 \
+      --comparison-operator GreaterThanThreshold --treat-missing-data notBreaching \
+      --tags "${tags[@]}" ${ALARM_TOPIC_ARN:+--alarm-actions "$ALARM_TOPIC_ARN"}
+  done
+}
+
+# stage_functions: print the functions of this stage, those of removed handlers too.
+stage_functions() {
+  local name arns arn
+  {
+    for name in "${functions[@]}"; do function_name "$name"; done
+    arns=$(value aws resourcegroupstaggingapi get-resources --resource-type-filters lambda:function \
+      --tag-filters "Key=project,Values=$project" "Key=stage,Values=$STAGE" \
+      --query "join(' ', ResourceTagMappingList[].ResourceARN)")
+    for arn in $arns; do printf '%s\n' "${arn##*:}"; done
+  } | sort -u
+}
+
+function_exists() {
+  local arn
+  arn=$(value aws lambda get-function --function-name "$1" --query Configuration.FunctionArn) || exit
+  [ -n "$arn" ]
+}
+
+role_exists() {
+  local arn
+  arn=$(value aws iam get-role --role-name "$1" --query Role.Arn) || exit
+  [ -n "$arn" ]
+}
+
+# list_function FUNCTION: print what there is of it, one thing a line.
+list_function() {
+  local role
+  role=$(role_name "$1")
+  if function_exists "$1"; then printf 'function, its versions and alias  %s\n' "$1"; fi
+  if role_exists "$role"; then printf 'role  %s\n' "$role"; fi
+  if [ -n "$(log_group_arn "/aws/lambda/$1")" ]; then printf 'log group  %s\n' "/aws/lambda/$1"; fi
+  aws cloudwatch describe-alarms --alarm-names "$1-errors" "$1-throttles" --output text \
+    --query 'MetricAlarms[].[AlarmName]' | sed 's/^/alarm  /'
+}
+
+# delete_function FUNCTION: delete it with all that belongs to it, and wait until it is gone.
+delete_function() {
+  local role group=/aws/lambda/$1
+  role=$(role_name "$1")
+  if function_exists "$1"; then
+    say "Deleting the function $1"
+    aws lambda delete-function --function-name "$1"
+    while function_exists "$1"; do sleep 1; done
+  fi
+  aws cloudwatch delete-alarms --alarm-names "$1-errors" "$1-throttles"
+  if [ -n "$(log_group_arn "$group")" ]; then aws logs delete-log-group --log-group-name "$group"; fi
+  if role_exists "$role"; then
+    if [ -n "$(value aws iam get-role-policy --role-name "$role" --policy-name function --query PolicyName)" ]; then
+      aws iam delete-role-policy --role-name "$role" --policy-name function
+    fi
+    aws iam delete-role --role-name "$role"
+  fi
+}

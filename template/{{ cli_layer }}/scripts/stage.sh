@@ -1,0 +1,17 @@
+# shellcheck shell=bash
+# All that belongs to a stage: listed, and deleted. Sourced, never run.
+
+# shellcheck source=/dev/null
+. scripts/resources.sh
+
+# list_stage: print what belongs to the stage, one thing a line.
+list_stage() {
+  local function
+  for function in $(stage_functions); do list_function "$function"; done
+}
+
+# delete_stage: delete it all, and wait until it is gone.
+delete_stage() {
+  local function
+  for function in $(stage_functions); do delete_function "$function"; done
+}
