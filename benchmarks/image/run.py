@@ -54,8 +54,8 @@ CMD ["app.lambda_handler"]
 
 NOTES = """\
 - Where a base image's own Python is not compiled, every start of a function compiles what it
-  imports. The columns "base compiled" show the same images where it is. What `sam init` renders runs
-  pip in the image, which leaves part of that behind, by accident.
+  imports. The columns "base compiled" show the same images where it is. What `sam init` renders
+  runs pip in the image, which leaves part of that behind, by accident.
 - The custom style compiles its interpreter itself. On a compiled base its lead is what its runtime
   saves over awslambdaric; most of the time until the first answer is Docker's and the SDK's.
 """
