@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+
 from image.registry import Registry
 
 if TYPE_CHECKING:
@@ -601,6 +602,25 @@ def test_a_package_with_another_hash_is_refused(
     done = subprocess.run(["scripts/build.sh"], cwd=project, capture_output=True, text=True)
     assert done.returncode == 1
     assert "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr
+
+
+def test_a_private_index_is_read_from_pip_conf(
+    build: Build, copy: Callable[[Image], Path], tmp_path: Path
+) -> None:
+    project = copy(build("managed"))
+    with (project / "requirements.txt").open("a") as requirements:
+        requirements.write("# changed\n")
+    settings = tmp_path / "pip.conf"
+    settings.write_text("[global]\nindex-url = http://127.0.0.1:9/private\nretries = 0\n")
+    done = subprocess.run(
+        ["scripts/build.sh"],
+        cwd=project,
+        env=os.environ | {"PIP_CONFIG_FILE": str(settings)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Looking in indexes: http://127.0.0.1:9/private" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ CMD ["app.lambda_handler"]
 """
 
 
+MADE: set[str] = set()  # all images, to be removed at the end
 NOTES = """\
 - Where a base image's own Python is not compiled, every start of a function compiles what it
   imports. The columns "base compiled" show the same images where it is. What `sam init` renders
@@ -77,8 +78,10 @@ class Contender:
         # What scripts/build.sh does, and `sam build` does for its own.
         command = ["build", "--provenance=false", "--quiet", *options, "--tag", self.image, "."]
         start = time.perf_counter()
-        docker(*command, cwd=self.directory)
-        return time.perf_counter() - start
+        image = docker(*command, cwd=self.directory)
+        seconds = time.perf_counter() - start
+        MADE.add(image)
+        return seconds
 
 
 def docker(*arguments: str, **options: Any) -> str:
@@ -196,7 +199,7 @@ def with_bytecode(contender: Contender) -> str:
         f"FROM {contender.image}\nUSER root\n"
         "RUN python3 -m compileall -q -f --invalidation-mode checked-hash /var/lang/lib || true\n"
     )
-    docker("build", "--quiet", "--tag", image, "-", input=script)
+    MADE.add(docker("build", "--quiet", "--tag", image, "-", input=script))
     return image
 
 
@@ -245,8 +248,8 @@ def main() -> None:
                     for point, value in zip(POINTS, start_and_invoke(image), strict=True):
                         seconds[name, point].append(value)
         finally:
-            if made := docker("image", "ls", "--quiet", NAME).split():
-                docker("image", "rm", "--force", *made)
+            if MADE:
+                docker("image", "rm", "--force", *MADE)
 
     median = {key: statistics.median(values) for key, values in seconds.items()}
     text = report(list(images), size, median, compiled)

@@ -104,7 +104,9 @@ def main() -> None:
     *docker, image, handler = sys.argv[1:]
     container = f"{image.partition(':')[0]}-local-{uuid.uuid4().hex[:12]}"
     command = docker_command(container, image, handler)
-    os.environ.update(setting.split("=", 1) for setting in docker)
+    for setting in docker:
+        name, _, value = setting.partition("=")
+        os.environ[name] = value
     remove_at_end(container)
     os.execvp(command[0], command)  # noqa: S606
 

@@ -12,6 +12,7 @@ project = Path(sys.argv[1])
 sys.path.insert(0, str(project / "local"))
 
 import dev  # type: ignore[import-not-found]  # noqa: E402
+
 import image_runtime  # type: ignore[import-not-found]  # noqa: E402
 from lambda_server import LambdaServer  # type: ignore[import-not-found]  # noqa: E402
 
