@@ -227,13 +227,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         found = contenders(Path(directory), options.python, architecture)
         try:
-            for number in range(options.builds):
+            for _ in range(options.builds):
                 for contender in found:
                     forget_downloads(contender)
                     seconds[contender.name, "cold"].append(contender.build("--no-cache"))
                 for contender in found:
                     with contender.handler.open("a") as handler:
-                        handler.write(f"# {number}\n")
+                        handler.write(f"# {uuid.uuid4().hex}\n")
                     seconds[contender.name, "warm"].append(contender.build())
             images = {contender.name: contender.image for contender in found}
             images |= {
