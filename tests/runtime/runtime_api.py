@@ -13,11 +13,12 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -229,7 +230,7 @@ class _Reader:
     def headers(self) -> dict[str, str]:
         found: dict[str, str] = {}
         while line := self.line():
-            name, colon, value = line.decode("ascii").partition(":")
+            name, colon, value = line.decode().partition(":")
             if not colon or name.lower() in found or name != name.strip():
                 raise ValueError(f"not a header, or one that came twice: {line!r}")
             found[name.lower()] = value.strip()
@@ -311,15 +312,24 @@ def environment(handler: str, address: str, **more: str | None) -> dict[str, str
 
 @contextlib.contextmanager
 def started(
-    command: list[str], handler: str, api: RuntimeApi, fds: tuple[int, ...] = (), **env: str | None
+    command: list[str],
+    handler: str,
+    api: RuntimeApi,
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    fds: tuple[int, ...] = (),
+    **env: str | None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a client; it is killed at the end if it still runs."""
+    """Start a client; it is killed at the end if it still runs.
+
+    Its output goes to files: nobody has to read it for the client to go on.
+    """
     process = subprocess.Popen(
         [*command, handler],
         env=environment(handler, api.address, **env),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=stdout,
+        stderr=stderr,
         pass_fds=fds,
         cwd=HANDLERS,
     )
@@ -327,7 +337,7 @@ def started(
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def run(
@@ -340,17 +350,14 @@ def run(
 ) -> Run:
     """Run a client until it has gone through all steps and is idle, or ends by itself."""
     api = RuntimeApi([Step(s) if isinstance(s, bytes) else s for s in steps])
-    try:
-        with started(command, handler, api, fds, **env) as process:
-            deadline = time.monotonic() + timeout
-            while not api.idle.wait(0.005) and process.poll() is None:
-                assert time.monotonic() < deadline, f"neither idle nor ended: {api.requests}"
-            idle = api.idle.is_set()
-            if idle:
-                process.kill()
-            stdout, stderr = process.communicate(timeout=timeout)
-            code = None if idle else process.returncode
-    finally:
-        api.close()
-    output, errors = stdout.decode(), stderr.decode()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            with started(command, handler, api, out, err, fds, **env) as process:
+                deadline = time.monotonic() + timeout
+                while not api.idle.wait(0.005) and process.poll() is None:
+                    assert time.monotonic() < deadline, f"neither idle nor ended: {api.requests}"
+                code = None if api.idle.is_set() else process.wait()
+        finally:
+            api.close()
+        output, errors = (stream.seek(0) or stream.read().decode() for stream in (out, err))
     return Run(api.posts, api.requests, output, errors, code, api.connections, api.errors)

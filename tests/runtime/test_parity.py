@@ -6,19 +6,19 @@ a test of its own in test_differences.py.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
+import sysconfig
 import threading
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from runtime_api import Run, event, ours, run, theirs
+from runtime_api import Run, chunked, event, ours, run, theirs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 pytest.importorskip("awslambdaric", reason="awslambdaric is not installed (it is for Linux)")
 pytest.importorskip("runtime_client", reason="awslambdaric's C++ client does not load")
@@ -32,32 +32,6 @@ CLIENT = {
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 
 
-@dataclass
-class Case:
-    """Events for one handler, in one process."""
-
-    handler: str
-    events: list[bytes]
-    env: dict[str, str] = field(default_factory=dict)
-    source: str = ""  # of a module `init`, for errors at import
-
-    def __str__(self) -> str:
-        """Name the test."""
-        return self.handler
-
-
-def named(handler: str, *names: str) -> Iterator[Any]:
-    """One case for each name, which is the event."""
-    for name in names:
-        yield pytest.param(Case(handler, [event(json.dumps(name).encode())]), id=f"{handler}-{name}")
-
-
-def bodies(handler: str, **events: bytes) -> Iterator[Any]:
-    """One case for each answer to `next`."""
-    for name, reply in events.items():
-        yield pytest.param(Case(handler, [reply]), id=f"{handler}-{name}")
-
-
 VALUES = (
     "none true number float float_exponent float_small big_integer nan infinity text text_empty "
     "text_unicode text_escapes bytes bytes_empty bytes_nested bytes_nested_bad bytes_key bytearray "
@@ -67,7 +41,7 @@ VALUES = (
     "function class circular deep large"
 ).split()
 ERRORS = (
-    "plain empty custom unicode deep multi_line chained group syntax arguments recursion "
+    "plain empty custom unicode deep multi_line chained group syntax arguments "
     "assertion long caret no_such_name"
 ).split()
 INIT = {
@@ -108,59 +82,57 @@ HEADERS: dict[str, dict[str, str | None]] = {
     },
 }
 
-CASES = [
-    *named("results.value", *VALUES),
-    *named("results.fail", *ERRORS),
-    *bodies(
-        "results.described",
-        null=event(b"null"),
-        object=event(b'{"a": [1, -2.5, 1e3, true, false, null, "\\u00e9\\ud83c\\udf89"]}'),
-        unicode=event('{"ü": "東京 🎉"}'.encode()),
-        text=event(b'"text"'),
-        number=event(b" 12 "),
-        white_space=event(b'\r\n\t {"a" : 1 }\n'),
-        byte_order_mark=event(b'\xef\xbb\xbf{"a": 1}'),
-        duplicate_keys=event(b'{"a": 1, "a": 2}'),
-        big_number=event(b"123456789012345678901234567890"),
-        big_exponent=event(b"[1e999, -1e999]"),
-        lone_surrogate=event(b'"\\ud800"'),
-        empty=event(b""),
-        nan=event(b"NaN"),
-        infinity=event(b'{"a": -Infinity}'),
-        broken=event(b'{"a": '),
-        trailing=event(b"{} {}"),
-        control_character=event(b'"\x01"'),
-        single_quotes=event(b"{'a': 1}"),
-        bad_utf8=event(b'"\xff"'),
-        text_type=event(b"plain \xff", Content_Type="text/plain"),
-        no_type=event(b"{}", Content_Type=None),
-        with_charset=event(b"{}", Content_Type="application/json; charset=utf-8"),
-        octets=event(bytes(range(256)), Content_Type="application/octet-stream"),
-    ),
-    *bodies("contexts.fields", **{n: event(b"{}", **h) for n, h in HEADERS.items()}),
-    *bodies("contexts.trace", some=event(), none=event(b"{}", Lambda_Runtime_Trace_Id=None)),
-    *bodies("contexts.remaining", past=event(b"{}", Lambda_Runtime_Deadline_Ms="1000")),
-    *bodies("contexts.assign", once=event()),
-    *bodies("results.wrong_signature", once=event()),
-    *bodies("results.huge_cause", once=event()),
-    *bodies("package.module.handler", once=event()),
-    *bodies("package/module.handler", once=event()),
-    *bodies("package.module.instance", once=event()),
-    *bodies("package.module.text", once=event()),
-    pytest.param(Case("contexts.assign", [event(), event(request_id="id-1")]), id="assign-twice"),
-    pytest.param(
-        Case("contexts.trace", [event(), event(b"{}", "id-1", Lambda_Runtime_Trace_Id=None)]),
-        id="trace-then-none",
-    ),
-    pytest.param(
-        Case("results.fail", [event(b'"plain"', "a"), event(b'"deep"', "b"), event(b"1", "c")]),
-        id="three-errors",
-    ),
-    *(
-        pytest.param(Case(handler, [event()], source=source), id=f"init-{name}")
-        for name, (handler, source) in INIT.items()
-    ),
-]
+
+def named(*names: str) -> dict[str, bytes]:
+    """Events that are no more than a name, which is their request id, too."""
+    return {name: event(json.dumps(name).encode(), name) for name in names}
+
+
+# Handler to events: each handler has one process, each event is a case.
+BATCHES: dict[str, dict[str, bytes]] = {
+    "results.value": named(*VALUES),
+    "results.fail": named(*ERRORS),
+    "results.described": {
+        "null": event(b"null", "null"),
+        "object": event(b'{"a": [1, -2.5, 1e3, true, false, null, "\\u00e9\\ud83c"]}', "object"),
+        "unicode": event('{"ü": "東京 🎉"}'.encode(), "unicode"),
+        "text": event(b'"text"', "text"),
+        "number": event(b" 12 ", "number"),
+        "white_space": event(b'\r\n\t {"a" : 1 }\n', "white_space"),
+        "byte_order_mark": event(b'\xef\xbb\xbf{"a": 1}', "byte_order_mark"),
+        "duplicate_keys": event(b'{"a": 1, "a": 2}', "duplicate_keys"),
+        "big_number": event(b"123456789012345678901234567890", "big_number"),
+        "big_exponent": event(b"[1e999, -1e999]", "big_exponent"),
+        "lone_surrogate": event(b'"\\ud800"', "lone_surrogate"),
+        "empty": event(b"", "empty"),
+        "nan": event(b"NaN", "nan"),
+        "infinity": event(b'{"a": -Infinity}', "infinity"),
+        "broken": event(b'{"a": ', "broken"),
+        "trailing": event(b"{} {}", "trailing"),
+        "control_character": event(b'"\x01"', "control_character"),
+        "single_quotes": event(b"{'a': 1}", "single_quotes"),
+        "bad_utf8": event(b'"\xff"', "bad_utf8"),
+        "large": event(b"[%b]" % b", ".join([b'{"a": 1.25}'] * 20_000), "large"),
+        "chunks": chunked(event(b'{"a": "' + b"x" * 9000 + b'"}', "chunks"), 1, 2, 5000),
+        "text_type": event(b"plain \xff", "text_type", Content_Type="text/plain"),
+        "charset": event(b"{}", "charset", Content_Type="application/json; charset=utf-8"),
+        "octets": event(bytes(range(256)), "octets", Content_Type="application/octet-stream"),
+    },
+    "contexts.fields": {name: event(b"{}", name, **more) for name, more in HEADERS.items()},
+    "contexts.trace": {
+        "some": event(b"{}", "some"),
+        "none": event(b"{}", "none", Lambda_Runtime_Trace_Id=None),
+        "again": event(b"{}", "again"),
+    },
+    "contexts.remaining": {"past": event(b"{}", "past", Lambda_Runtime_Deadline_Ms="1000")},
+    "contexts.assign": named("first", "second"),
+    "results.wrong_signature": named("once"),
+    "results.huge_cause": named("once"),
+    "package.module.handler": named("once"),
+    "package/module.handler": named("once"),
+    "package.module.instance": named("once"),
+    "package.module.text": named("once"),
+}
 
 LOG_ENVIRONMENTS = {
     "text": {},
@@ -188,9 +160,13 @@ def normal_error(body: Any) -> Any:
     """Take out of an error body what is meant to differ."""
     if str(body.get("errorType")).startswith("Runtime."):
         body["errorMessage"] = bool(body["errorMessage"])  # its own words
-    # The import system's own frames are not shown.
-    body["stackTrace"] = [line for line in body["stackTrace"] if "importlib" not in line]
+    body["stackTrace"] = [line for line in body["stackTrace"] if not hidden(line)]
     return body
+
+
+def hidden(line: str) -> bool:
+    """Whether a line of a stack trace is of the import system, or of awslambdaric itself."""
+    return any(part in line for part in ("importlib", "_gcd_import", "awslambdaric", "request_handler("))
 
 
 def normal(run: Run) -> list[Any]:
@@ -208,7 +184,9 @@ def normal(run: Run) -> list[Any]:
             raw = normal_error(body)
             cause = parsed(post.headers.get("lambda-runtime-function-xray-error-cause", ""))
             if cause:
-                cause["paths"].sort()
+                stack = cause["exceptions"][0]["stack"]
+                stack[:] = [frame for frame in stack if not hidden(frame["path"])]
+                cause["paths"] = sorted(path for path in cause["paths"] if not hidden(path))
                 if cause["exceptions"][0]["type"] == "LambdaValidationError":
                     cause["exceptions"][0]["message"] = "its own words"
             headers["cause"] = cause
@@ -233,58 +211,76 @@ def normal_log(text: str) -> list[Any]:
             record = line
         if isinstance(record, dict) and str(record.get("errorType")).startswith("Runtime."):
             record["errorMessage"] = "its own words"
-        if isinstance(record, str) and "importlib" in record:
-            record = "\r".join(part for part in record.split("\r") if "importlib" not in part)
+        if isinstance(record, str):
+            record = "\r".join(part for part in record.split("\r") if not hidden(part))
+        elif isinstance(record, dict) and "stackTrace" in record:
+            record["stackTrace"] = [line for line in record["stackTrace"] if not hidden(line)]
         found.append(record)
     return found
 
 
-def both(case: Case, directory: Path, handler: str = "") -> tuple[Run, Run]:
-    """Run a case under both clients."""
-    env: dict[str, str | None] = dict(case.env)
-    if case.source:
-        (directory / "init.py").write_text(case.source + "\n")
-        env |= {"PYTHONPATH": os.pathsep.join([str(directory), *filter(None, [_site()])])}
-        env["LAMBDA_TASK_ROOT"] = str(directory)
-    return (
-        run(theirs(), handler or case.handler, list(case.events), **env),
-        run(ours(), handler or case.handler, list(case.events), **env),
-    )
+@functools.cache
+def batch(handler: str) -> tuple[Run, Run]:
+    """Run all events of a handler under both clients."""
+    events = list(BATCHES[handler].values())
+    return run(theirs(), handler, events), run(ours(), handler, events)
 
 
-def _site() -> str:
-    import sysconfig
-
-    return sysconfig.get_path("purelib")
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_posts_and_logs_are_the_same(case: Case, tmp_path: Path) -> None:
-    expected, got = both(case, tmp_path)
-    assert normal(got) == normal(expected)
-    assert normal_log(got.stdout) == normal_log(expected.stdout)
+@pytest.mark.parametrize(
+    ("handler", "name"), [(handler, name) for handler, names in BATCHES.items() for name in names]
+)
+def test_answers_are_the_same(handler: str, name: str) -> None:
+    index = list(BATCHES[handler]).index(name)
+    expected, got = batch(handler)
+    assert normal(got)[index] == normal(expected)[index]
+    assert got.posts[index].path.split("/")[1] in (name, "id-0")
     assert not got.errors
 
 
+@pytest.mark.parametrize("handler", BATCHES)
+def test_logs_of_answers_are_the_same(handler: str) -> None:
+    expected, got = batch(handler)
+    assert normal_log(got.stdout) == normal_log(expected.stdout)
+    assert got.code is expected.code is None
+
+
+@pytest.mark.parametrize(("handler", "source"), INIT.values(), ids=INIT)
+def test_init_errors_are_the_same(handler: str, source: str, tmp_path: Path) -> None:
+    (tmp_path / "init.py").write_text(source + "\n")
+    path = os.pathsep.join([str(tmp_path), sysconfig.get_path("purelib")])
+    env = {"PYTHONPATH": path, "LAMBDA_TASK_ROOT": str(tmp_path)}
+    expected = run(theirs(), handler, [], **env)
+    got = run(ours(), handler, [], **env)
+    assert normal(got) == normal(expected)
+    assert normal_log(got.stdout) == normal_log(expected.stdout)
+    assert got.code == 1
+
+
+TWO_EVENTS = [event(), event(b"{}", "id-1", Lambda_Runtime_Aws_Tenant_Id="tenant-1")]
+
+
 @pytest.mark.parametrize("env", LOG_ENVIRONMENTS.values(), ids=LOG_ENVIRONMENTS)
-@pytest.mark.parametrize("name", ["levels", "every_level", "values", "errors", "prints", "fail"])
-def test_logging_is_the_same(name: str, env: dict[str, str], tmp_path: Path) -> None:
-    events = [event(), event(b"{}", "id-1", Lambda_Runtime_Aws_Tenant_Id="tenant-1")]
-    expected, got = both(Case(f"logs.{name}", events, env), tmp_path)
+def test_log_lines_are_the_same(env: dict[str, str]) -> None:
+    expected = run(theirs(), "logs.everything", TWO_EVENTS, **env)
+    got = run(ours(), "logs.everything", TWO_EVENTS, **env)
     assert normal(got) == normal(expected)
     # A line of text that ends with a traceback ends with a line end, too.
-    assert normal_log(got.stdout) == normal_log(re.sub(r"(Error: inside)(?=\[)", "\\1\n", expected.stdout))
+    log = re.sub(r"(Error: inside)(?=\[|printed)", "\\1\n", expected.stdout)
+    assert normal_log(got.stdout) == normal_log(log)
     assert got.stderr == expected.stderr
 
 
 @pytest.mark.parametrize("name", ["handlers", "formatter"])
-def test_the_root_logger_is_set_up_the_same(name: str, tmp_path: Path) -> None:
-    expected, got = both(Case(f"logs.{name}", [event()]), tmp_path)
+def test_the_root_logger_is_set_up_the_same(name: str) -> None:
+    expected = run(theirs(), f"logs.{name}", TWO_EVENTS)
+    got = run(ours(), f"logs.{name}", TWO_EVENTS)
     assert normal(got) == normal(expected)
     assert got.stdout.splitlines()[1:] == expected.stdout.splitlines()[1:]
 
 
-def frames(command: list[str], case: Case) -> tuple[Run, list[tuple[str, Any, bool]]]:
+def frames(
+    command: list[str], handler: str, **more: str | None
+) -> tuple[Run, list[tuple[str, Any, bool]]]:
     """Run with a telemetry descriptor; returns type, message and whether the time is now."""
     reading, writing = os.pipe()
     data = bytearray()
@@ -295,9 +291,9 @@ def frames(command: list[str], case: Case) -> tuple[Run, list[tuple[str, Any, bo
 
     thread = threading.Thread(target=collect)
     thread.start()
-    env = case.env | {"_LAMBDA_TELEMETRY_LOG_FD": str(writing)}
+    env = more | {"_LAMBDA_TELEMETRY_LOG_FD": str(writing)}
     try:
-        done = run(command, case.handler, list(case.events), fds=(writing,), **env)
+        done = run(command, handler, TWO_EVENTS, fds=(writing,), **env)
     finally:
         os.close(writing)
         thread.join()
@@ -314,20 +310,17 @@ def frames(command: list[str], case: Case) -> tuple[Run, list[tuple[str, Any, bo
 
 
 @pytest.mark.parametrize("env", LOG_ENVIRONMENTS.values(), ids=LOG_ENVIRONMENTS)
-@pytest.mark.parametrize("name", ["levels", "values", "errors", "prints", "fail"])
-def test_telemetry_frames_are_the_same(name: str, env: dict[str, str]) -> None:
-    case = Case(f"logs.{name}", [event(), event(request_id="id-1")], env)
-    expected, expected_frames = frames(theirs(), case)
-    got, got_frames = frames(ours(), case)
-    assert len(got_frames) >= 2
-    assert got_frames == [f for f in expected_frames if f[1]]
+def test_telemetry_frames_are_the_same(env: dict[str, str]) -> None:
+    expected, expected_frames = frames(theirs(), "logs.everything", **env)
+    got, got_frames = frames(ours(), "logs.everything", **env)
+    assert len(got_frames) >= 4
+    assert got_frames == expected_frames
     assert normal(got) == normal(expected)
     assert got.stdout == expected.stdout
 
 
 def test_the_descriptor_is_hidden_from_user_code() -> None:
-    case = Case("contexts.variables", [event()])
-    expected, _ = frames(theirs(), case)
-    got, _ = frames(ours(), case)
+    expected, _ = frames(theirs(), "contexts.variables")
+    got, _ = frames(ours(), "contexts.variables")
     assert normal(got) == normal(expected)
     assert json.loads(got.posts[0].body)["_LAMBDA_TELEMETRY_LOG_FD"] is False

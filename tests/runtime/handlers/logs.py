@@ -42,7 +42,6 @@ def errors(event: Any, context: Any) -> None:
         raise ValueError("inside")
     except ValueError:
         logger.exception("caught %s", "it")
-    logger.error("no exception", exc_info=True)
 
 
 def prints(event: Any, context: Any) -> None:
@@ -80,3 +79,9 @@ def formatter(event: Any, context: Any) -> None:
     text = logging.Formatter("%(levelname)s %(aws_request_id)s %(tenant_id)s %(message)s\n")
     logging.getLogger().handlers[0].setFormatter(text)
     logger.warning("formatted")
+
+
+def everything(event: Any, context: Any) -> None:
+    """Log in every way; the last raises."""
+    for function in (levels, values, errors, prints, every_level, fail):
+        function(event, context)

@@ -17,23 +17,23 @@ W3C_FIELDS = ("traceparent", "tracestate", "baggage")
 class Fields:
     """An object with fixed fields, None where the caller sent nothing."""
 
-    names: tuple[str, ...] = ()
+    _names: tuple[str, ...] = ()
 
     def __init__(self, values: dict[str, Any]) -> None:
         """Take the fields' values by name; others are ignored."""
-        for name in self.names:
+        for name in self._names:
             setattr(self, name, values.get(name))
 
     def __repr__(self) -> str:
         """Show every field."""
-        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.names)
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._names)
         return f"{type(self).__name__}({fields})"
 
 
 class Client(Fields):
     """The application that called."""
 
-    names = (
+    _names = (
         "installation_id",
         "app_title",
         "app_version_name",
@@ -45,7 +45,7 @@ class Client(Fields):
 class ClientContext(Fields):
     """What the caller sent as `ClientContext`: `custom`, `env` and `client`."""
 
-    names = ("custom", "env", "client")
+    _names = ("custom", "env", "client")
 
 
 def fill(context: LambdaContext, headers: dict[str, str]) -> None:
