@@ -80,7 +80,7 @@ class Step:
     accept: bytes = ACCEPTED  # the answer to the post
     drop_post: bool = False  # close the connection after that
     read_only: int | None = None  # close the connection after so many bytes of the posted body
-    hold: float = 0  # seconds before the answer to `next`
+    early: bytes = b""  # answer the post with this before its body is read, then close
 
 
 @dataclass
@@ -169,6 +169,11 @@ class RuntimeApi:
         path = path.removeprefix(API)
         headers = reader.headers()
         if method == "POST" and path.startswith("invocation/"):
+            if self.current.early:
+                sock.sendall(self.current.early)
+                reader.body(headers)
+                self._record(Request(method, path, headers, b"", bytes(reader.raw)))
+                return False
             if self.current.read_only is not None:
                 reader.exactly(self.current.read_only)
                 self._record(Request(method, path, headers, b"", bytes(reader.raw)))
@@ -190,7 +195,6 @@ class RuntimeApi:
             return False
         step = self.current = self.steps.pop(0)
         self._record(request)
-        time.sleep(step.hold)
         size = step.pieces or max(len(step.reply), 1)
         for at in range(0, len(step.reply), size):
             sock.sendall(step.reply[at : at + size])

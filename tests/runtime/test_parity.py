@@ -166,7 +166,9 @@ def normal_error(body: Any) -> Any:
 
 def hidden(line: str) -> bool:
     """Whether a line of a stack trace is of the import system, or of awslambdaric itself."""
-    return any(part in line for part in ("importlib", "_gcd_import", "awslambdaric", "request_handler("))
+    return any(
+        part in line for part in ("importlib", "_gcd_import", "awslambdaric", "request_handler(")
+    )
 
 
 def normal(run: Run) -> list[Any]:
