@@ -156,7 +156,7 @@ class _Aws(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.startswith("/slow/"):
-            time.sleep(4)
+            time.sleep(8)  # longer than the function may take
         body = json.dumps({"AccountUsage": USAGE}).encode()
         with contextlib.suppress(OSError):  # the function did not wait
             self.send_response(200)
@@ -314,8 +314,8 @@ def test_a_wrong_command_is_reported(build: Build, aws: str, style: str) -> None
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_slow_function_is_ended_at_its_timeout(build: Build, aws: str, style: str) -> None:
-    with running(build(style), f"{aws}/slow", AWS_LAMBDA_FUNCTION_TIMEOUT="1") as function:
-        assert "Task timed out after 1.00 seconds" in str(function.invoke({}))
+    with running(build(style), f"{aws}/slow", AWS_LAMBDA_FUNCTION_TIMEOUT="4") as function:
+        assert "Task timed out after 4.00 seconds" in str(function.invoke({}))
         assert "REPORT RequestId: " in function.log()
 
 
