@@ -16,7 +16,7 @@ published_versions() {
 # and fail if the function does. Never twice: a handler need not be idempotent.
 invoke_function() {
   local result
-  result=$(AWS_MAX_ATTEMPTS=1 aws lambda invoke --function-name "$1" --qualifier "$2" --log-type Tail \
+  result=$(AWS_MAX_ATTEMPTS=1 aws lambda invoke --function-name "$1:$2" --log-type Tail \
     --payload "fileb://$3" --cli-read-timeout 910 \
     --query "join(' ', [not_null(FunctionError, 'none'), LogResult])" --output text "$work/answer") || return
   base64 --decode <<<"${result#* }" >"$work/log"

@@ -1,0 +1,272 @@
+"""The application that each form of infrastructure deploys, and the commands that deploy it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from itertools import product
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+import yaml
+
+from conftest import TEMPLATE
+from deploy.cycle import Application, client
+from deploy.facts import ACCOUNT, READERS, Facts, Recording, repository
+from deploy.stand_in import DIGEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conftest import Render
+
+MODES: dict[str, dict[str, Any]] = {
+    "single": {"handler_mode": "single"},
+    "command": {"handler_mode": "multi", "handler_selection": "command"},
+    "environment": {"handler_mode": "multi", "handler_selection": "environment"},
+}
+TOPIC = f"arn:aws:sns:eu-west-1:{ACCOUNT}:alarms"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+
+
+# ---------------------------------------------------------------- one application
+
+
+@pytest.mark.parametrize(
+    ("mode", "architecture", "runtime_style", "stage"),
+    [
+        pytest.param(mode, architecture, runtime_style, stage, id=f"{mode}-{architecture}-{stage}")
+        for (mode, architecture), (runtime_style, stage) in zip(
+            product(MODES, ("arm64", "x86_64")),
+            [("managed", "dev"), ("custom", "prod")] * 3,
+            strict=True,
+        )
+    ],
+)
+def test_three_forms_deploy_the_same_application(
+    mode: str, architecture: str, runtime_style: str, stage: str, render: Render, tmp_path: Path
+) -> None:
+    answers = {
+        "project_name": "one-app",
+        "architecture": architecture,
+        "runtime_style": runtime_style,
+        **MODES[mode],
+    }
+    if mode != "single":
+        answers["handlers"] = {"api": "direct", "send-mail": "direct"}
+    environment = {"STAGE": stage}
+    if stage == "prod":
+        environment |= {"LOG_LEVEL": "WARN", "ALARM_TOPIC_ARN": TOPIC}
+        environment |= {"PERMISSIONS_BOUNDARY_ARN": BOUNDARY}
+
+    expected = application(mode, architecture, environment)
+    for iac, read in READERS.items():
+        work = tmp_path / iac
+        work.mkdir()
+        recording = Recording(render(**answers, iac=iac), work, "one-app", environment)
+        assert read(recording) == expected, iac
+        assert repository(recording) == REPOSITORY, iac
+
+
+REPOSITORY = {
+    "name": ["one-app"],
+    "tags": ["Key=project,Value=one-app"],
+    "mutability": ["IMMUTABLE"],
+    "scanning": ["scanOnPush=true"],
+    "lifecycle": [
+        {
+            "rulePriority": 1,
+            "description": "Keep the last 20 images",
+            "selection": {
+                "tagStatus": "any",
+                "countType": "imageCountMoreThan",
+                "countNumber": 20,
+            },
+            "action": {"type": "expire"},
+        }
+    ],
+}
+
+
+def application(mode: str, architecture: str, environment: dict[str, str]) -> Facts:
+    """The facts of the application, as the template promises them."""
+    questions = yaml.safe_load((TEMPLATE / "copier.yml").read_text())
+    stage = environment["STAGE"]
+    level = environment.get("LOG_LEVEL", "INFO")
+    tags = {"project": "one-app", "stage": stage}
+    functions = {}
+    for handler in ["main"] if mode == "single" else ["api", "send-mail"]:
+        module = handler.replace("-", "_")
+        name = f"one-app-{stage}-{handler}"
+        group = f"/aws/lambda/{name}"
+        group_arn = f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:{group}:*"
+        functions[name] = {
+            "image": f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/one-app@{DIGEST}",
+            "package_type": "Image",
+            "architectures": [architecture],
+            "memory_size": questions["memory_size"]["default"],
+            "timeout": questions["timeout"]["default"],
+            "ephemeral_storage": questions["ephemeral_storage"]["default"],
+            "tracing": "Active",
+            "logging": {"LogFormat": "JSON", "LogGroup": group, "ApplicationLogLevel": level},
+            "environment": {"STAGE": stage, "LOG_LEVEL": level}
+            | ({"HANDLER": module} if mode == "environment" else {}),
+            "command": [f"one_app.handlers.{module}.handler"] if mode == "command" else [],
+            "tags": tags,
+            "role": {
+                "trust": ("Allow", "sts:AssumeRole", {"Service": "lambda.amazonaws.com"}),
+                "statements": {
+                    ("Allow", "logs:CreateLogStream", group_arn),
+                    ("Allow", "logs:PutLogEvents", group_arn),
+                    ("Allow", "xray:PutTraceSegments", "*"),
+                    ("Allow", "xray:PutTelemetryRecords", "*"),
+                    ("Allow", "lambda:GetAccountSettings", "*"),
+                },
+                "managed_policies": [],
+                "boundary": environment.get("PERMISSIONS_BOUNDARY_ARN"),
+                "description": f"Role of the function {name}",
+                "tags": tags,
+            },
+            "log_group": {"retention": questions["log_retention"]["default"], "tags": tags},
+            "log_group_goes_with_the_stage": True,
+            "alias": {"name": "live", "versions_stay": True},
+            "alarms": {
+                f"{name}-{metric.lower()}": {
+                    "description": f"{metric} of the function {name}",
+                    "metric": ("AWS/Lambda", metric),
+                    "statistic": "Sum",
+                    "period": 60,
+                    "evaluation_periods": 1,
+                    "comparison": "GreaterThanThreshold",
+                    "threshold": 0.0,
+                    "missing_data": "notBreaching",
+                    "actions": [TOPIC] if "ALARM_TOPIC_ARN" in environment else [],
+                    "tags": tags,
+                }
+                for metric in ("Errors", "Throttles")
+            },
+        }
+    return functions
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_sam_takes_the_template(mode: str, render: Render, tmp_path: Path) -> None:
+    if not shutil.which("sam"):
+        pytest.skip("the AWS SAM CLI is not installed")
+    project = shutil.copytree(render(iac="sam", **MODES[mode]), tmp_path / "project")
+    result = subprocess.run(
+        ["sam", "validate", "--lint", "--region", "us-east-1"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+# ---------------------------------------------------------------- its life
+
+HANDLER = """\
+def handler(event, context):
+    return {"answer": "%s"}
+"""
+NEEDED = {
+    "sam": ("aws", "docker", "make", "sam"),
+    "cdk": ("aws", "docker", "make"),
+    "cli": ("aws", "docker", "make"),
+}
+
+deployed = pytest.mark.skipif(
+    "AWS_ENDPOINT_URL" not in os.environ, reason="no stand-in for AWS (AWS_ENDPOINT_URL)"
+)
+
+
+class Deploy(Protocol):
+    """Renders a project to be deployed, with a name of its own."""
+
+    def __call__(self, iac: str, runtime_style: str, mode: str = "single") -> Application:
+        """Render it; the mode is one of MODES."""
+
+
+@pytest.fixture
+def application_of(render: Render, tmp_path: Path) -> Iterator[Deploy]:
+    """Renders projects, and deletes what is left of them."""
+    applications = []
+
+    def deploy(iac: str, runtime_style: str, mode: str = "single") -> Application:
+        missing = [tool for tool in NEEDED[iac] if not shutil.which(tool)]
+        if missing:
+            pytest.skip(f"not installed: {', '.join(missing)}")
+        name = f"t{uuid.uuid4().hex[:10]}"
+        answers = {
+            "project_name": name,
+            "iac": iac,
+            "runtime_style": runtime_style,
+            "architecture": "x86_64",
+            **MODES[mode],
+        }
+        handlers = ["main"] if mode == "single" else ["api", "send-mail"]
+        if mode != "single":
+            answers["handlers"] = dict.fromkeys(handlers, "direct")
+        application = Application(render(**answers), tmp_path / name, name, handlers)
+        applications.append(application)
+        return application
+
+    yield deploy
+    for application in applications:
+        application.clean()
+
+
+@deployed
+@pytest.mark.parametrize("mode", ["single", "multi"])
+@pytest.mark.parametrize("runtime_style", ["managed", "custom"])
+@pytest.mark.parametrize("iac", ["cli", "cdk", "sam"])
+def test_life_cycle(iac: str, runtime_style: str, mode: str, application_of: Deploy) -> None:
+    if mode == "multi":  # both ways of choosing are lived through
+        mode = "command" if (runtime_style == "managed") == (iac != "cdk") else "environment"
+    application = application_of(iac, runtime_style, mode)
+    last = application.handlers[-1]
+    functions = application.functions("dev")
+
+    def answer(handler: str) -> Any:
+        return json.loads(application.make("invoke", "STAGE=dev", f"HANDLER={handler}")[0])
+
+    output, _ = application.make("deploy")
+    digest = client("ecr").describe_images(repositoryName=application.name)["imageDetails"][0]
+    assert digest["imageDigest"] in output
+    for function in functions:
+        assert f"{function}:live" in output
+    assert application.versions("dev") == dict.fromkeys(functions, ("1", ["1"]))
+    for handler in application.handlers:
+        assert "FunctionCount" in answer(handler)
+
+    before = application.state("dev")
+    application.make("deploy")
+    assert application.state("dev") == before, "a second deployment changed something"
+
+    application.edit(last, HANDLER % "changed")
+    application.make("deploy")
+    assert application.versions("dev") == dict.fromkeys(functions, ("2", ["1", "2"]))
+    assert answer(last) == {"answer": "changed"}
+
+    _, errors = application.make("rollback")
+    for function in functions:
+        assert f"live of {function}: version 2 -> 1" in errors
+    assert "FunctionCount" in answer(last)
+
+    application.make("deploy", "STAGE=two")
+    assert application.versions("dev") == dict.fromkeys(functions, ("1", ["1", "2"]))
+    assert application.versions("two") == dict.fromkeys(application.functions("two"), ("1", ["1"]))
+
+    _, errors = application.make("destroy", "STAGE=two", fails=True)
+    assert "YES=1" in errors
+    assert application.remains("two")
+    application.make("destroy", "STAGE=two", "YES=1")
+    assert not application.remains("two")
+    assert application.versions("dev")
+    application.make("destroy", "YES=1")
+    assert application.remains() == []
