@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from _json import encode_basestring
 from decimal import Decimal
+from gc import get_referents
 
 from lambda_runtime import loop
 from lambda_runtime.failures import Fault
@@ -57,6 +59,15 @@ def _number(value: Decimal) -> float | int:
     return number
 
 
+def hides_namedtuple(level: list[Any]) -> bool:
+    """Tell whether a namedtuple is among these objects, or below them."""
+    while level:
+        if any(isinstance(value, tuple) and hasattr(value, "_asdict") for value in level):
+            return True
+        level = get_referents(*[v for v in level if isinstance(v, (dict, list, tuple))])
+    return False
+
+
 def encode(result: Any) -> bytes:
     """Write a result with namedtuples, Decimals, bytes or lone surrogates in it.
 
@@ -81,9 +92,9 @@ def _write(value: Any, parts: list[str], open_ids: set[int]) -> None:
     """Append the JSON of a value to `parts`; `open_ids` are the containers around it."""
     add = parts.append
     if value is None or isinstance(value, (bool, int, float)):
-        add(json.dumps(value))
+        add(loop.write(value, 0)[0])
     elif isinstance(value, str):
-        add(loop.encode_basestring(value))
+        add(encode_basestring(value))
     elif isinstance(value, Decimal):
         add("NaN" if value.is_nan() else str(value))
     else:
@@ -108,7 +119,7 @@ def _write_items(value: dict[Any, Any], parts: list[str], open_ids: set[int]) ->
     separator = "{"
     for key, item in value.items():
         parts.append(separator)
-        parts.append(loop.encode_basestring(_key(key)))
+        parts.append(encode_basestring(_key(key)))
         parts.append(": ")
         _write(item, parts, open_ids)
         separator = ", "
@@ -121,5 +132,5 @@ def _key(key: Any) -> str:
     if isinstance(key, str):
         return key
     if key is None or isinstance(key, (bool, int, float)):
-        return json.dumps(key)
+        return str(loop.write(key, 0)[0])
     raise TypeError(f"{type(key).__name__} cannot be the key of an object")

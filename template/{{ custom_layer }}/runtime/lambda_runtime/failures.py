@@ -82,7 +82,7 @@ def cause(error: BaseException) -> str:
     frames = [] if fault else frames_of(error)
     text = json.dumps(
         {
-            "working_directory": os.getcwd(),
+            "working_directory": working_directory(),
             "exceptions": [
                 {
                     "message": message_of(error),
@@ -96,6 +96,14 @@ def cause(error: BaseException) -> str:
         }
     )
     return text if len(text) < MAX_CAUSE else ""
+
+
+def working_directory() -> str:
+    """Give the current directory, empty when it has been deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def log(body: dict[str, Any]) -> None:
@@ -131,13 +139,13 @@ def report(api: loop.RuntimeApi, headers: dict[str, str], error: Exception) -> N
         lines += f"Lambda-Runtime-Function-XRay-Error-Cause: {xray}\r\n"
     if "lambda-runtime-invocation-id" in headers:
         lines += f"Lambda-Runtime-Invocation-Id: {headers['lambda-runtime-invocation-id']}\r\n"
-    sys.stdout.flush()
+    loop.flush_output()
     api.post(f"invocation/{request_id}/error", loop.encode(body), lines)
 
 
 def kind(body: dict[str, Any]) -> str:
-    """Give the error type as a header may carry it: ASCII."""
-    return str(body["errorType"]).encode("ascii", "backslashreplace").decode()
+    """Give the error type as a header may carry it: ASCII, one line."""
+    return ascii(body["errorType"])[1:-1]
 
 
 def init_failed(api: loop.RuntimeApi, error: BaseException) -> NoReturn:
@@ -153,20 +161,20 @@ def init_failed(api: loop.RuntimeApi, error: BaseException) -> NoReturn:
         )
     body = describe(error)
     log(body)
-    sys.stdout.flush()
-    try:
-        send_error(api, "init/error", body, kind(body))
-    except (OSError, ValueError) as unsent:
-        complain(f"the init error could not be sent: {unsent}")
+    send_error(api, "init/error", body, kind(body))
     sys.exit(1)
 
 
 def send_error(api: loop.RuntimeApi, path: str, body: dict[str, Any], error_type: str) -> None:
-    """Post an error that belongs to no invocation."""
+    """Post an error that belongs to no invocation; the process ends after it, sent or not."""
     lines = (
         f"Content-Type: application/json\r\nLambda-Runtime-Function-Error-Type: {error_type}\r\n"
     )
-    api.post(path, loop.encode(body), lines)
+    loop.flush_output()
+    try:
+        api.post(path, loop.encode(body), lines)
+    except (OSError, ValueError) as error:
+        complain(f"{path} could not be sent: {error}")
 
 
 def refused(api: loop.RuntimeApi, path: str, status: str, answer: memoryview) -> None:
@@ -203,7 +211,8 @@ def lost(api: loop.RuntimeApi, error: Exception) -> None:
     """
     complain(f"{type(error).__name__}: {error}")
     api.close()
-    if not api.forgiving or api.drops >= ATTEMPTS:
+    api.drops += 1
+    if not api.forgiving or api.drops > ATTEMPTS:
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""SnapStart: hooks of the package snapshot-restore-py before the snapshot and after each restore."""
+"""SnapStart: hooks of the package snapshot-restore-py, around the snapshot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ def cross(api: loop.RuntimeApi) -> None:
         SystemExit: a hook failed.
     """
     try:
-        from snapshot_restore_py import get_after_restore, get_before_snapshot
+        from snapshot_restore_py import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
+            get_after_restore,
+            get_before_snapshot,
+        )
 
         before, after = get_before_snapshot(), get_after_restore()
     except ImportError:  # without the package nobody can have registered a hook
@@ -42,6 +45,5 @@ def cross(api: loop.RuntimeApi) -> None:
 def _fail(api: loop.RuntimeApi, path: str, error: BaseException, kind: str, code: int) -> None:
     body = failures.describe(error)
     failures.log(body)
-    sys.stdout.flush()
     failures.send_error(api, path, body, kind)
     sys.exit(code)

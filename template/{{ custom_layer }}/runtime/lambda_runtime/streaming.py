@@ -6,9 +6,10 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custo
 from __future__ import annotations
 
 import json
-import sys
 from base64 import b64encode
 from itertools import chain
+
+from lambda_runtime import loop
 
 TYPE_CHECKING = False  # typing costs 2 ms
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Stream:
                 elif chunk:  # an empty one would end the response
                     sock.sendall(b"%b%x\r\n%b\r\n" % (head, len(chunk), chunk))
                     head = b""
-            sys.stdout.flush()
+            loop.flush_output()
             sock.sendall(head + b"0\r\n" + trailers + b"\r\n")
         except OSError:
             if not api.has_input():

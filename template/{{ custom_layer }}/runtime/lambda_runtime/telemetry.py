@@ -1,7 +1,7 @@
 """Where log messages go: standard output, or frames on a descriptor that Lambda hands over.
 
-A frame is 4 bytes of type, 4 of length, 8 of microseconds since 1970, all big-endian, and the message.
-The type says the format (text or JSON) and the level, so that Lambda can filter.
+A frame is 4 bytes of type, 4 of length, 8 of microseconds since 1970, all big-endian, and the
+message. The type says the format (text or JSON) and the level, so that Lambda can filter.
 """
 
 from __future__ import annotations

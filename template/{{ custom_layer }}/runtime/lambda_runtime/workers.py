@@ -35,7 +35,7 @@ def fork(api: loop.RuntimeApi) -> None:
             return
         children.append(child)
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    def pass_on(number: int, _frame: FrameType | None) -> None:
         for child in children:
             os.kill(child, number)
 
