@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-at_import = set(sys.modules)
+had_asyncio = "asyncio" in sys.modules
 
 
 class BrokenError(Exception):
@@ -67,17 +67,6 @@ def surrogate(event: Any, context: Any) -> list[str]:
 def shown(event: Any, context: Any) -> str:
     """Return the context's own description."""
     return repr(context)
-
-
-def modules(event: Any, context: Any) -> list[str]:
-    """Return what the runtime had imported before the handler, of what it should not have."""
-    heavy = ("asyncio", "json", "logging", "typing", "traceback", "os", "re", "http", "site")
-    return [name for name in heavy if name in at_import and name != "typing"]
-
-
-def paths(event: Any, context: Any) -> list[str]:
-    """Return where Python looks for modules."""
-    return sys.path
 
 
 def generator(event: list[Any], context: Any) -> Iterator[Any]:
@@ -149,7 +138,7 @@ async def coroutine(event: Any, context: Any) -> Any:
     if event == "thread":
         return await loop.run_in_executor(None, lambda: "from a thread")
     if event == "imported":
-        return ["asyncio" in at_import, kept["loop"] is loop]
+        return [had_asyncio, kept["loop"] is loop]
     return event
 
 

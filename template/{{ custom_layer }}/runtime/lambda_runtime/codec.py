@@ -92,7 +92,7 @@ def _write(value: Any, parts: list[str], open_ids: set[int]) -> None:
     """Append the JSON of a value to `parts`; `open_ids` are the containers around it."""
     add = parts.append
     if value is None or isinstance(value, (bool, int, float)):
-        add(loop.write(value, 0)[0])
+        add("".join(loop.write(value, 0)))
     elif isinstance(value, str):
         add(encode_basestring(value))
     elif isinstance(value, Decimal):
@@ -132,5 +132,5 @@ def _key(key: Any) -> str:
     if isinstance(key, str):
         return key
     if key is None or isinstance(key, (bool, int, float)):
-        return str(loop.write(key, 0)[0])
+        return "".join(loop.write(key, 0))
     raise TypeError(f"{type(key).__name__} cannot be the key of an object")

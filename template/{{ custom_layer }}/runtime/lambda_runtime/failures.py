@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # typing costs 2 ms
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-HERE = os.path.dirname(__file__) + os.sep
+HERE = __file__.rpartition("/")[0] + "/"
 MAX_CAUSE = 1024 * 1024  # bytes of Lambda-Runtime-Function-XRay-Error-Cause
 ATTEMPTS = 5  # to reach the Runtime API again
 FIRST_PAUSE = 0.1  # seconds before the second attempt; each further pause is twice as long
@@ -45,9 +45,9 @@ def no_handler(module: str, function: str) -> Fault:
 
 
 def frames_of(error: BaseException) -> list[traceback.FrameSummary]:
-    """List an error's frames, outermost first, without those of this runtime."""
+    """List an error's frames, outermost first, from where the user's code begins."""
     frames = list(traceback.extract_tb(error.__traceback__))
-    while frames and frames[0].filename.startswith(HERE):
+    while frames and (frames[0].filename.startswith(HERE) or "/asyncio/" in frames[0].filename):
         del frames[0]
     return frames
 

@@ -59,8 +59,8 @@ def fill(context: LambdaContext, headers: dict[str, str]) -> None:
         if isinstance(w3c := values.pop("w3c", None), dict):
             context._w3c = {k: w3c[k] for k in W3C_FIELDS if isinstance(w3c.get(k), str)}
         context.client_context = ClientContext(values)
-        if context.client_context.client is not None:
-            context.client_context.client = Client(context.client_context.client)
+        if isinstance(client := values.get("client"), dict):
+            context.client_context.client = Client(client)
     values = _parse(headers.get("lambda-runtime-cognito-identity"), "Cognito identity")
     if values is not None:
         context.identity.cognito_identity_id = values.get("cognitoIdentityId")
@@ -71,8 +71,10 @@ def _parse(text: str | None, what: str) -> dict[str, Any] | None:
     if not text:
         return None
     try:
-        values: dict[str, Any] | None = json.loads(text)
+        values = json.loads(text)
+        if isinstance(values, dict):
+            return values
+        reason = f"a {type(values).__name__}"
     except ValueError as error:
-        message = f"The {what} is not JSON: {error}"
-        raise Fault("Runtime.LambdaContextUnmarshalError", message) from error
-    return values
+        reason = str(error)
+    raise Fault("Runtime.LambdaContextUnmarshalError", f"The {what} is no JSON object: {reason}")
