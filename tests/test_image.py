@@ -604,6 +604,35 @@ def test_a_package_with_another_hash_is_refused(
     assert "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr
 
 
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+def test_the_build_asks_for_one_platform_and_no_attestations(
+    render: Render, tmp_path: Path, architecture: str
+) -> None:
+    arguments = tmp_path / "arguments"
+    (tmp_path / "docker").write_text(
+        "#!/bin/bash\n"
+        f'echo "$*" >>{arguments}\n'
+        'if [[ $* == "buildx build "* ]]; then\n'
+        "  [[ $* =~ --iidfile\\ ([^ ]+) ]]\n"
+        '  echo "sha256:0123456789abcdef" >"${BASH_REMATCH[1]}"\n'
+        "  echo progress\n"
+        "fi\n"
+    )
+    (tmp_path / "docker").chmod(0o755)
+    project = render(architecture=architecture)
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [project / "scripts/build.sh", "--pull"], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{project_name(project)}:0123456789ab\n"
+    *_, built, tagged = arguments.read_text().splitlines()
+    expected = {f"--platform linux/{architecture}", "--provenance=false", "--sbom=false", "--pull"}
+    expected.add(f"--build-arg SOURCE_DATE_EPOCH={EPOCH}")
+    assert all(f" {option} " in built for option in expected), built
+    assert tagged == f"tag sha256:0123456789abcdef {done.stdout.strip()}"
+
+
 def test_a_private_index_is_read_from_pip_conf(
     build: Build, copy: Callable[[Image], Path], tmp_path: Path
 ) -> None:
