@@ -28,6 +28,7 @@ import socket
 import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -58,7 +59,7 @@ ACCOUNT_LIMIT = {
 }
 
 # All that functions see of the caller's environment: no AWS settings, no credentials, no secrets.
-PASSED_ON = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "PATH", "PYTHONPATH", "SSL_CERT_FILE", "TMPDIR")
+PASSED_ON = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "PATH", "PYTHONPATH", "SSL_CERT_FILE")
 
 _LOOPBACK = "127.0.0.1"
 _FUNCTION_NAME = re.compile(
@@ -316,6 +317,7 @@ class _Environment:
         self._init_seconds: float | None = None
         self._invocation: _Invocation | None = None
         self._result: _Result | None = None
+        self._tmp = tempfile.TemporaryDirectory(prefix="lambda-", ignore_cleanup_errors=True)
         self._api = _HTTPServer(0, self._answer)
         command = [*server.runtime, function.handler]
         self._log(f"INIT_START Runtime Version: {' '.join([Path(command[0]).name, *command[1:]])}")
@@ -332,6 +334,7 @@ class _Environment:
             )
         except OSError:
             self._api.close()
+            self._tmp.cleanup()
             raise
         assert self._process.stdout is not None  # noqa: S101 (a pipe, for the type checker)
         self._output = self._process.stdout
@@ -420,6 +423,7 @@ class _Environment:
             self._exited, self._waiting = True, False
             self._changed.notify_all()
         self._api.close()
+        self._tmp.cleanup()
 
     def _copy_output(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -485,6 +489,7 @@ class _Environment:
             "AWS_XRAY_DAEMON_ADDRESS": f"{_LOOPBACK}:2000",
             "LAMBDA_RUNTIME_DIR": "/var/runtime",
             "LAMBDA_TASK_ROOT": str(server.task_root),
+            "TMPDIR": self._tmp.name,  # /tmp in AWS, where each environment has its own, too
             "TZ": ":UTC",
             "_HANDLER": function.handler,
             **function.environment,

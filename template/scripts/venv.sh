@@ -53,9 +53,23 @@ minor_version() {
   "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null
 }
 
+# uv takes seconds where pip takes half a minute; but pip's settings may know a package index that uv's do not.
+with_uv() {
+  command -v uv >/dev/null || return
+  if [ "$(minor_version "$directory/bin/python")" != "$(minor_version "$python")" ]; then
+    uv venv --quiet --clear --python "$(command -v "$python")" "$directory" || return
+  fi
+  uv pip sync --quiet --require-hashes --allow-empty-requirements --python "$directory/bin/python" "$requirements"
+}
+
+with_pip() {
+  if [ "$(minor_version "$directory/bin/python")" != "$(minor_version "$python")" ] \
+    || ! "$directory/bin/python" -m pip --version >/dev/null 2>&1; then
+    "$python" -m venv --clear "$directory"
+  fi
+  "$directory/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+    --requirement "$requirements"
+}
+
 python=$(find_python)
-if [ "$(minor_version "$directory/bin/python")" != "$(minor_version "$python")" ]; then
-  "$python" -m venv --clear "$directory"
-fi
-"$directory/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-  --requirement "$requirements"
+with_uv || with_pip

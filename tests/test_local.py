@@ -1,4 +1,6 @@
-"""The local Lambda behaves as AWS does, with the runtime that runs the functions there, too."""
+"""The local Lambda of rendered projects behaves as AWS does, with both runtimes."""
+
+from __future__ import annotations
 
 import base64
 import contextlib
@@ -12,10 +14,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -23,8 +24,15 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 import lambda_server
+from conftest import TEMPLATE
 from lambda_server import Function, LambdaServer, LambdaServerError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Serve = Callable[..., "Local"]
+
+BOOTSTRAP = TEMPLATE / "template" / "{{ custom_layer }}" / "runtime" / "bootstrap"
 SESSION = boto3.Session("test", "test", region_name="us-east-1")
 CONFIG = Config(proxies={}, retries={"total_max_attempts": 1})
 CODE = """
@@ -76,8 +84,6 @@ def stubborn(event, context):
     return os.getpid()
 """
 
-Serve = Callable[..., "Local"]
-
 
 class Local:
     """A server, a client for it and what it printed."""
@@ -104,6 +110,14 @@ class Local:
         """Return a connection to the server."""
         address = self.server.endpoint_url.removeprefix("http://").split(":")
         return socket.create_connection((address[0], int(address[1])), timeout=10)
+
+
+@pytest.fixture(
+    params=[["-m", "awslambdaric"], ["-ISBu", str(BOOTSTRAP)]], ids=["managed", "custom"]
+)
+def runtime(request: pytest.FixtureRequest) -> list[str]:
+    """The command of the runtime client that runs the handlers."""
+    return [sys.executable, *request.param]
 
 
 @pytest.fixture
@@ -205,6 +219,15 @@ def test_the_callers_credentials_stay_outside(
     assert environment["AWS_ACCESS_KEY_ID"]
     assert environment["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
     assert environment["AWS_REGION"] == environment["AWS_DEFAULT_REGION"] == "eu-west-1"
+
+
+def test_tmp_belongs_to_an_environment(serve: Serve) -> None:
+    local = serve("app.context_handler")
+    directories = {local.invoke("context_handler")["environment"]["TMPDIR"] for _ in range(2)}
+    [directory] = map(Path, directories)
+    assert directory.is_dir()
+    local.server.close()
+    assert eventually(lambda: not directory.exists())
 
 
 def test_an_error_of_the_function(serve: Serve) -> None:
@@ -385,7 +408,7 @@ with LambdaServer(functions, {runtime!r}, pathlib.Path({str(tmp_path)!r})) as se
     print(server.endpoint_url, flush=True)
     server.serve_forever()
 """
-    with subprocess.Popen(  # noqa: S603 (this test's own script)
+    with subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
