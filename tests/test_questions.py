@@ -12,10 +12,11 @@ import pexpect
 import pytest
 import yaml
 from botocore.session import Session
-from conftest import TEMPLATE, python_versions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jinja2 import Environment, FileSystemLoader
+
+from conftest import TEMPLATE, python_versions
 
 if TYPE_CHECKING:
     from pathlib import Path

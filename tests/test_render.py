@@ -9,19 +9,20 @@ import subprocess
 import tomllib
 from importlib.resources import files
 from itertools import combinations, product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import copier
 import pytest
 import yaml
-from combinations import CORE, LONGEST_NAMES, SHORTEST_NAMES, TABLE, Combination
-from conftest import TEMPLATE, git_files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from combinations import CORE, LONGEST_NAMES, SHORTEST_NAMES, TABLE, Combination
+from conftest import TEMPLATE, git_files
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from conftest import Render
 
@@ -33,7 +34,7 @@ NAMED = {str(row): row.answers for row in TABLE} | {
 }
 
 
-@pytest.fixture(params=NAMED.values(), ids=NAMED)
+@pytest.fixture(params=list(NAMED.values()), ids=list(NAMED))
 def answers(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Each row's answers in turn."""
     return dict(request.param)
@@ -134,7 +135,7 @@ def test_data_files_parse(project: Path) -> None:
         """Takes CloudFormation's short functions (!Ref, !Sub) for strings."""
 
     Tolerant.add_multi_constructor("!", lambda _loader, _tag, node: str(node.value))
-    parsers = {
+    parsers: dict[str, Callable[[str], Any]] = {
         ".json": json.loads,
         ".toml": tomllib.loads,
         ".yml": lambda text: yaml.load(text, Tolerant),  # noqa: S506 (a safe loader)
