@@ -195,8 +195,8 @@ def test_refuses_description(snapshot: Path, tmp_path: Path, description: str, w
 
 
 # The names are judged by macros; Hypothesis tries those directly, a thousand times quicker.
-def names() -> Any:
-    """The macros in includes/names.jinja, in an environment like Copier's."""
+def macros(name: str) -> Any:
+    """The macros in a file of includes/, in an environment like Copier's."""
     from jinja2_ansible_filters import AnsibleCoreFiltersExtension
 
     environment = Environment(
@@ -206,10 +206,11 @@ def names() -> Any:
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701 (no HTML)
     )
-    return environment.get_template("includes/names.jinja").module
+    return environment.get_template(f"includes/{name}.jinja").module
 
 
-NAMES = names()
+NAMES = macros("names")
+HANDLERS = macros("handlers")
 
 
 @given(st.text(max_size=40) | st.from_regex(r"[a-z0-9_-]{0,40}", fullmatch=True))
@@ -240,7 +241,7 @@ def test_any_directory_gives_a_good_default_name(directory: str) -> None:
     )
 )
 def test_any_handlers_are_judged_in_one_line(handlers: Any) -> None:
-    sentence = str(NAMES.handlers_error(handlers)).strip()
+    sentence = str(HANDLERS.handlers_error(handlers)).strip()
     if sentence:
         assert sentence.endswith(".")
     else:
@@ -260,7 +261,7 @@ def test_any_handlers_are_judged_in_one_line(handlers: Any) -> None:
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_good_handlers_are_accepted_unless_names_collide(handlers: dict[str, str]) -> None:
     plain = {name.replace("-", "").replace("_", "") for name in handlers}
-    judged = str(NAMES.handlers_error(handlers)).strip()
+    judged = str(HANDLERS.handlers_error(handlers)).strip()
     if len(plain) < len(handlers):
         assert "are one name" in judged
     else:
