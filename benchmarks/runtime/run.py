@@ -1,10 +1,14 @@
 """Measure the custom runtime against awslambdaric: `python benchmarks/runtime/run.py`.
 
-Needs a C compiler (cc), and awslambdaric 4.2.2 with boto3, which pip installs into a temporary directory.
-No root, no network but loopback. A Runtime API server in C (server.c) spawns both clients, and the
-floor (floor.py), in turn: one process after another on one CPU, each in an environment that holds
-nothing but what Lambda sets. Every figure is the median over interleaved runs, every ratio the
-median of the ratios of neighbouring runs, so that a busy machine slows both sides of a pair.
+    python benchmarks/runtime/run.py python3.12 python3.13 python3.14
+
+measures these interpreters; --help tells the rest. It needs a C compiler (cc), and pip, which puts
+awslambdaric and boto3 into a temporary directory. No root.
+
+A Runtime API server in C (server.c) spawns both clients, and the floor (floor.py), in turn: one
+process after another on one CPU, each in an environment that holds nothing but what Lambda sets.
+Every figure is the median over interleaved runs, every ratio the median of the ratios of
+neighbouring runs, so that a busy machine slows both sides of a pair.
 
 Writes results.md and results.svg next to this file.
 """
@@ -14,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -25,6 +30,14 @@ from statistics import median
 HERE = Path(__file__).parent
 RUNTIME = HERE.parents[1] / "template" / "{{ custom_layer }}" / "runtime"
 REQUIREMENTS = ["awslambdaric==4.2.2", "boto3==1.44.5"]
+
+HEAD = """\
+# The runtime compared with awslambdaric
+
+Made by `python benchmarks/runtime/run.py`: medians of {pairs} interleaved runs of each, on one CPU
+({machine}). Ratios are medians over pairs. The floor is a bare interpreter that connects and asks
+for `next` (floor.py); in the rows of invocations it copies the event back and reads no JSON.
+"""
 
 HANDLERS = {
     "trivial": "",
@@ -66,10 +79,10 @@ def cases() -> list[Case]:
         Case("init, trivial handler", "ms", 0.33),
         Case("init, handler imports json, logging, datetime", "ms", 0.85, "typical"),
         Case("init, handler imports boto3", "ms", None, "with_boto3"),
-        Case("invocation, 100 B", "µs", 0.50, rounds=3000, column=1),
-        Case("invocation, 10 kB of objects", "µs", 0.65, size=10_000, rounds=600, column=1),
-        Case("invocation, 1 MB of objects", "µs", 0.85, size=1_000_000, rounds=20, column=1),
-        Case("invocation, 6 MB of objects", "µs", 1.05, size=6_000_000, rounds=7, column=1),
+        Case("invocation, 100 B", "µs", 0.50, rounds=1500, column=1),
+        Case("invocation, 10 kB of objects", "µs", 0.65, size=10_000, rounds=300, column=1),
+        Case("invocation, 1 MB of objects", "µs", 0.85, size=1_000_000, rounds=8, column=1),
+        Case("invocation, 6 MB of objects", "µs", 1.05, size=6_000_000, rounds=3, column=1),
         Case("peak memory, trivial handler", "MB", 0.67, rounds=100, column=2),
     ]
 
@@ -137,6 +150,12 @@ def measure(server: Path, cpu: int, case: Case, command: list[str], work: Path) 
     return value / 1000 if case.unit in ("ms", "MB") else value
 
 
+def shown(values: list[float], case: Case) -> str:
+    """Write a median with its unit."""
+    middle = median(values)
+    return f"{middle:.{0 if middle >= 1000 else 1}f} {case.unit}"
+
+
 def table(version: str, rows: list[Case]) -> str:
     """Make the Markdown table of one interpreter."""
     lines = [
@@ -147,13 +166,53 @@ def table(version: str, rows: list[Case]) -> str:
     ]
     for row in rows:
         goal = f"≤ {row.goal:.2f}" if row.goal else ""
-        floor = f"{median(row.floor):.2f} {row.unit}" if row.floor else ""
+        floor = shown(row.floor, row) if row.floor else ""
         to_floor = f"{row.floor_ratio():.2f}" if row.floor else ""
-        lines.append(
-            f"| {row.name} | {median(row.ours):.2f} {row.unit} | {median(row.theirs):.2f} {row.unit} "
-            f"| **{row.ratio():.2f}** | {goal} | {floor} | {to_floor} |"
-        )
+        figures = [shown(row.ours, row), shown(row.theirs, row), f"**{row.ratio():.2f}**"]
+        lines.append(f"| {' | '.join([row.name, *figures, goal, floor, to_floor])} |")
     return "\n".join(lines) + "\n"
+
+
+def chart(results: dict[str, list[Case]]) -> str:
+    """Draw the ratios to awslambdaric as bars, a group for each case, a bar for each Python."""
+    versions = list(results)
+    left, right, bar, gap, top = 330, 380, 14, 16, 76
+    group = bar * len(versions) + gap
+    names = [row.name for row in results[versions[0]]]
+    height = top + group * len(names) + 34
+    colors = ["#9ecae1", "#4292c6", "#08519c", "#08306b"]
+    width = left + right + 60
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-size="13">',
+        "<style>text { font-family: system-ui, sans-serif }</style>",
+        "<title>This runtime compared with awslambdaric 4.2.2; lower is better</title>",
+        '<rect width="100%" height="100%" fill="#fff"/>',
+        '<text x="16" y="26" font-size="16">This runtime ÷ awslambdaric 4.2.2</text>',
+        '<text x="16" y="46" fill="#555">lower is better; a black mark is a goal</text>',
+    ]
+    for i, version in enumerate(versions):
+        x = left + 110 * i
+        parts.append(f'<rect x="{x}" y="34" width="12" height="12" fill="{colors[i]}"/>')
+        parts.append(f'<text x="{x + 18}" y="45">Python {version.rpartition(".")[0]}</text>')
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        x = left + right * tick
+        parts.append(f'<line x1="{x}" y1="66" x2="{x}" y2="{height - 26}" stroke="#ddd"/>')
+        parts.append(f'<text x="{x}" y="{height - 10}" text-anchor="middle">{tick:g}</text>')
+    for i, name in enumerate(names):
+        y = top + group * i
+        middle = y + bar * len(versions) / 2
+        parts.append(f'<text x="{left - 12}" y="{middle + 4}" text-anchor="end">{name}</text>')
+        for j, version in enumerate(versions):
+            ratio = results[version][i].ratio()
+            long, at = right * min(ratio, 1.1), y + bar * j
+            box = f'width="{long:.1f}" height="{bar - 2}" fill="{colors[j]}"'
+            parts.append(f'<rect x="{left}" y="{at}" {box}/>')
+            parts.append(f'<text x="{left + long + 6:.1f}" y="{at + 10}">{ratio:.2f}</text>')
+        if goal := results[versions[0]][i].goal:
+            x = left + right * goal
+            ends = f'x1="{x:.1f}" y1="{y - 3}" x2="{x:.1f}" y2="{y + bar * len(versions) + 1}"'
+            parts.append(f'<line {ends} stroke="#000" stroke-width="2"/>')
+    return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 def main() -> None:
@@ -192,6 +251,10 @@ def main() -> None:
             charts[version] = rows
             texts.append(table(version, rows))
             print(texts[-1], flush=True)
+    if not arguments.dry and not arguments.only:
+        text = "\n".join([HEAD.format(pairs=arguments.pairs, machine=platform.machine()), *texts])
+        (HERE / "results.md").write_text(text)
+        (HERE / "results.svg").write_text(chart(charts))
 
 
 if __name__ == "__main__":

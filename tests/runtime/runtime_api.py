@@ -110,7 +110,7 @@ class RuntimeApi:
         self.current = Step()
         self.open: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:{}".format(self.listener.getsockname()[1])
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ class RuntimeApi:
             came = self.asked.wait_for(
                 lambda: sum(r.method == method for r in self.requests) >= count, timeout
             )
-        assert came, f"{count} × {method} did not come: {self.requests}"
+        assert came, f"{method} did not come {count} times: {self.requests}"
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -310,7 +310,8 @@ def environment(handler: str, address: str, **more: str | None) -> dict[str, str
         "PYTHONDONTWRITEBYTECODE": "1",
         "LANG": "C.UTF-8",
         "PATH": os.environ["PATH"],
-    } | more
+        **more,
+    }
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -321,20 +322,20 @@ def started(
     api: RuntimeApi,
     stdout: IO[bytes],
     stderr: IO[bytes],
-    fds: tuple[int, ...] = (),
     **env: str | None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a client; it is killed at the end if it still runs.
 
     Its output goes to files: nobody has to read it for the client to go on.
     """
+    log = env.get("_LAMBDA_TELEMETRY_LOG_FD")
     process = subprocess.Popen(
         [*command, handler],
         env=environment(handler, api.address, **env),
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
-        pass_fds=fds,
+        pass_fds=[int(log)] if log else [],
         cwd=HANDLERS,
     )
     try:
@@ -348,20 +349,23 @@ def run(
     command: list[str],
     handler: str,
     steps: list[Step] | list[bytes],
-    fds: tuple[int, ...] = (),
-    timeout: float = 20,
     **env: str | None,
 ) -> Run:
     """Run a client until it has gone through all steps and is idle, or ends by itself."""
     api = RuntimeApi([Step(s) if isinstance(s, bytes) else s for s in steps])
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
-            with started(command, handler, api, out, err, fds, **env) as process:
-                deadline = time.monotonic() + timeout
+            with started(command, handler, api, out, err, **env) as process:
+                deadline = time.monotonic() + 20
                 while not api.idle.wait(0.005) and process.poll() is None:
                     assert time.monotonic() < deadline, f"neither idle nor ended: {api.requests}"
                 code = None if api.idle.is_set() else process.wait()
         finally:
             api.close()
-        output, errors = (stream.seek(0) or stream.read().decode() for stream in (out, err))
-    return Run(api.posts, api.requests, output, errors, code, api.connections, api.errors)
+        return Run(api.posts, api.requests, text(out), text(err), code, api.connections, api.errors)
+
+
+def text(output: IO[bytes]) -> str:
+    """Everything that was written to a file."""
+    output.seek(0)
+    return output.read().decode()

@@ -22,6 +22,7 @@ from runtime_api import (
     ours,
     run,
     started,
+    text,
     theirs,
 )
 
@@ -117,7 +118,7 @@ def stop(
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         command = ours(python) if python else ours()
         try:
-            with started(command, handler, api, out, err, (), **env) as process:
+            with started(command, handler, api, out, err, **env) as process:
                 api.wait(asked)
                 time.sleep(pause)
                 at = time.monotonic()
@@ -126,11 +127,8 @@ def stop(
                 took = time.monotonic() - at
         finally:
             api.close()
-        texts = []
-        for stream in (out, err):
-            stream.seek(0)
-            texts.append(stream.read().decode())
-    return Run(api.posts, api.requests, *texts, code, api.connections, api.errors), took
+        done = Run(api.posts, api.requests, text(out), text(err), code, api.connections, api.errors)
+    return done, took
 
 
 @EACH

@@ -1,7 +1,7 @@
 """The same handlers and events under awslambdaric and under the bootstrap give the same.
 
-What is meant to differ stands in the runtime's README; each such point is undone in `normal`, or has
-a test of its own in test_differences.py.
+What is meant to differ stands in the runtime's README; each such point is undone in `normal`, or
+has a test of its own in test_differences.py.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import functools
 import json
 import os
 import re
+import runpy
 import sysconfig
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from runtime_api import Run, chunked, event, ours, run, theirs
+from runtime_api import HANDLERS, Run, chunked, event, ours, run, theirs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,18 +33,23 @@ CLIENT = {
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 
 
-VALUES = (
-    "none true number float float_exponent float_small big_integer nan infinity text text_empty "
-    "text_unicode text_escapes bytes bytes_empty bytes_nested bytes_nested_bad bytes_key bytearray "
-    "list tuple object object_keys object_bad_key decimal decimal_nested decimal_long decimal_nan "
-    "decimal_infinity decimal_key namedtuple namedtuple_nested as_dict ordered defaultdict mapping "
-    "user_dict int_enum str_subclass set frozenset datetime date enum dataclass object_instance "
-    "function class circular deep large"
-).split()
-ERRORS = (
-    "plain empty custom unicode deep multi_line chained group syntax arguments "
-    "assertion long caret no_such_name"
-).split()
+VALUES = list(runpy.run_path(str(HANDLERS / "results.py"))["VALUES"])
+ERRORS = [
+    "plain",
+    "empty",
+    "custom",
+    "unicode",
+    "deep",
+    "multi_line",
+    "chained",
+    "group",
+    "syntax",
+    "arguments",
+    "assertion",
+    "long",
+    "caret",
+    "no_such_name",
+]
 INIT = {
     "value": ("init.handler", "raise ValueError('at import')"),
     "deep": ("init.handler", "def f():\n    raise KeyError('x')\n\n\nf()"),
@@ -295,7 +301,7 @@ def frames(
     thread.start()
     env = more | {"_LAMBDA_TELEMETRY_LOG_FD": str(writing)}
     try:
-        done = run(command, handler, TWO_EVENTS, fds=(writing,), **env)
+        done = run(command, handler, TWO_EVENTS, **env)
     finally:
         os.close(writing)
         thread.join()

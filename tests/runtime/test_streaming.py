@@ -39,8 +39,8 @@ def test_chunks_go_out_as_they_are_yielded(kind: str, python: str) -> None:
     value = ["a", "bytes", "", "bytearray", "view", "Zürich"]
     post = streamed(f"others.{kind}", value, python)
     assert post.raw == (
-        b"1\r\na\r\n" b"2\r\n\x00\xff\r\n" b"5\r\narray\r\n" b"4\r\nview\r\n"
-        b"7\r\nZ\xc3\xbcrich\r\n" b"0\r\n\r\n"
+        b"1\r\na\r\n2\r\n\x00\xff\r\n5\r\narray\r\n4\r\nview\r\n"
+        b"7\r\nZ\xc3\xbcrich\r\n0\r\n\r\n"
     )  # fmt: skip
     assert post.trailers == {}
     assert post.headers["lambda-runtime-function-response-mode"] == "streaming"
@@ -89,21 +89,22 @@ def test_an_error_before_the_first_chunk_is_an_error_of_the_invocation(kind: str
 def test_a_chunk_of_another_type_is_an_error() -> None:
     post = streamed("others.generator", ["a", 1])
     assert post.trailers["lambda-runtime-function-error-type"] == "TypeError"
+    assert json.loads(streamed("others.generator", [None, "a"]).body)["errorType"] == "TypeError"
 
 
 @EACH
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_http_prelude(asynchronous: bool, python: str) -> None:  # noqa: FBT001
+def test_http_prelude(asynchronous: bool, python: str) -> None:
     value = {
         "chunks": ["a", "b"],
         "status": 201,
-        "headers": {"Content-Type": "text/plain"},
+        "headers": {"Content-Type": "text/csv"},
         "cookies": ["a=1; Secure"],
         "async": asynchronous,
     }
     post = streamed("others.http", value, python)
     prelude = (
-        b'{"statusCode": 201, "headers": {"Content-Type": "text/plain"}, "cookies": ["a=1; Secure"]}'
+        b'{"statusCode": 201, "headers": {"Content-Type": "text/csv"}, "cookies": ["a=1; Secure"]}'
         + bytes(8)
     )
     assert post.raw == b"%x\r\n%b\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n" % (len(prelude), prelude)

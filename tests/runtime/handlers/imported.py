@@ -1,4 +1,5 @@
 """A handler that tells what the runtime had imported before it."""
+# ruff: noqa: ARG001, a handler takes both
 
 import sys
 

@@ -1,4 +1,5 @@
 """Handlers that write logs."""
+# ruff: noqa: ARG001, a handler takes both
 
 from __future__ import annotations
 

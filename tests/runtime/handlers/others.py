@@ -1,4 +1,5 @@
 """Handlers that stream, await, wait or register hooks."""
+# ruff: noqa: ARG001, a handler takes both
 
 from __future__ import annotations
 
@@ -35,6 +36,11 @@ def slow_text(event: float, context: Any) -> str:
     return "done"
 
 
+def repeat(event: int, context: Any) -> str:
+    """Return a text of this length."""
+    return "x" * event
+
+
 def exits(event: Any, context: Any) -> Any:
     """End the process in the way of this name."""
     if event == "sys":
@@ -56,7 +62,7 @@ def no_exception(event: Any, context: Any) -> None:
     """Ask for a traceback where there is none."""
     import logging
 
-    logging.getLogger().error("calm", exc_info=True)
+    logging.getLogger().error("calm", exc_info=True)  # noqa: LOG014, that is the case
 
 
 def surrogate(event: Any, context: Any) -> list[str]:

@@ -51,7 +51,7 @@ def _number(value: Decimal) -> float | int:
     digits = str(value)
     if value.is_nan():
         return float("nan")
-    if digits.lstrip("-").isdigit():
+    if digits.lstrip("-").isdigit() and digits != "-0":
         return int(value)
     number = float(value)
     if repr(number) != digits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 import sys
 import time
 import traceback
@@ -14,7 +15,10 @@ TYPE_CHECKING = False  # typing costs 2 ms
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-HERE = __file__.rpartition("/")[0] + "/"
+NOT_OF_THE_USER = (
+    __file__.rpartition("/")[0] + "/",
+    os.__file__.rpartition("/")[0] + "/asyncio/",  # runs async handlers
+)
 MAX_CAUSE = 1024 * 1024  # bytes of Lambda-Runtime-Function-XRay-Error-Cause
 ATTEMPTS = 5  # to reach the Runtime API again
 FIRST_PAUSE = 0.1  # seconds before the second attempt; each further pause is twice as long
@@ -47,7 +51,7 @@ def no_handler(module: str, function: str) -> Fault:
 def frames_of(error: BaseException) -> list[traceback.FrameSummary]:
     """List an error's frames, outermost first, from where the user's code begins."""
     frames = list(traceback.extract_tb(error.__traceback__))
-    while frames and (frames[0].filename.startswith(HERE) or "/asyncio/" in frames[0].filename):
+    while frames and frames[0].filename.startswith(NOT_OF_THE_USER):
         del frames[0]
     return frames
 
@@ -101,7 +105,7 @@ def cause(error: BaseException) -> str:
 def working_directory() -> str:
     """Give the current directory, empty when it has been deleted."""
     try:
-        return os.getcwd()
+        return posix.getcwd()
     except OSError:
         return ""
 

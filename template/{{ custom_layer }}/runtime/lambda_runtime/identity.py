@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 from lambda_runtime.failures import Fault
-from lambda_runtime.loop import LambdaContext
 
 TYPE_CHECKING = False  # typing costs 2 ms
 if TYPE_CHECKING:
     from typing import Any
+
+    from lambda_runtime.loop import LambdaContext
 
 W3C_FIELDS = ("traceparent", "tracestate", "baggage")
 

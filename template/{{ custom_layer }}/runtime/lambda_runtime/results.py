@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import AsyncGeneratorType, GeneratorType
 
 from lambda_runtime import loop
@@ -26,8 +27,11 @@ def prepare(result: Any) -> tuple[bytes | Stream, str]:
         result = coroutines.run(result)
     if isinstance(result, bytes):
         return bytes(result), "application/unknown"
-    if isinstance(result, (GeneratorType, AsyncGeneratorType)) or hasattr(result, "http_prelude"):
-        from lambda_runtime import streaming
+    streaming = sys.modules.get("lambda_runtime.streaming")  # there can be no HttpStream before
+    if isinstance(result, (GeneratorType, AsyncGeneratorType)) or (
+        streaming and isinstance(result, streaming.HttpStream)
+    ):
+        from lambda_runtime.streaming import begin
 
-        return streaming.begin(result)
+        return begin(result)
     return loop.encode(result), "application/json"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from itertools import chain
+from itertools import chain, islice
 
 from lambda_runtime import loop
 
@@ -81,8 +81,7 @@ class Stream:
 
             chunks = coroutines.iterate(aiter(chunks))
         self.chunks: Iterator[bytes | str] = iter(chunks)
-        first = [encoded(chunk) for chunk in [next(self.chunks, None)] if chunk is not None]
-        self.first = [prelude, *first]
+        self.first = [prelude, *map(encoded, islice(self.chunks, 1))]
 
     def send(self, api: RuntimeApi, request_id: str, lines: str) -> None:
         """Send head, chunks, and trailers that tell of an error where there was one.

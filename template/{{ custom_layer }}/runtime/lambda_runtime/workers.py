@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 from lambda_runtime import loop
 
@@ -37,7 +38,8 @@ def fork(api: loop.RuntimeApi) -> None:
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
         for child in children:
-            os.kill(child, number)
+            with suppress(ProcessLookupError):
+                os.kill(child, number)
 
     signal.signal(signal.SIGTERM, pass_on)
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]

@@ -1,4 +1,5 @@
 """A module in a package."""
+# ruff: noqa: ARG001, ARG002, a handler takes both
 
 from __future__ import annotations
 
