@@ -35,14 +35,16 @@ HEAD = """\
 # The runtime compared with awslambdaric
 
 Made by `python benchmarks/runtime/run.py`: medians of {pairs} interleaved runs of each, on one CPU
-({machine}). Ratios are medians over pairs. The floor is a bare interpreter that connects and asks
-for `next` (floor.py); in the rows of invocations it copies the event back and reads no JSON.
+({machine}). Ratios are medians over pairs. The floor is a bare interpreter that imports what
+the handler does, connects and asks for `next` (floor.py); in the rows of invocations it copies the
+event back and reads no JSON.
 """
 
+# Handler to the modules that it imports.
 HANDLERS = {
-    "trivial": "",
-    "typical": "import datetime\nimport json\nimport logging\n",
-    "with_boto3": "import boto3\n",
+    "trivial": [],
+    "typical": ["datetime", "json", "logging"],
+    "with_boto3": ["boto3"],
 }
 HANDLER = "\n\ndef handler(event, context):\n    return event\n"
 
@@ -112,7 +114,8 @@ def prepare(python: str, work: Path) -> dict[str, list[str]]:
     shutil.copytree(RUNTIME, runtime, ignore=shutil.ignore_patterns("__pycache__"))
     task = work / "task"
     task.mkdir()
-    for name, text in HANDLERS.items():
+    for name, modules in HANDLERS.items():
+        text = "".join(f"import {module}\n" for module in modules)
         (task / f"{name}.py").write_text(text + HANDLER)
     for directory, mode in ((runtime, "checked-hash"), (task, "timestamp")):
         compile_all = [python, "-m", "compileall", "-q", "--invalidation-mode", mode]
@@ -242,11 +245,12 @@ def main() -> None:
             commands = prepare(path, work)
             rows = [case for case in cases() if arguments.only in case.name]
             for row in rows:
-                sides = ["ours", "theirs"] + (["floor"] if row.handler == "trivial" else [])
+                line = commands | {"floor": [*commands["floor"], *HANDLERS[row.handler]]}
+                sides = ["ours", "theirs", "floor"]
                 for pair in range(arguments.pairs):
                     for side in sides if pair % 2 else reversed(sides):
                         getattr(row, side).append(
-                            measure(server, arguments.cpu, row, commands[side], work)
+                            measure(server, arguments.cpu, row, line[side], work)
                         )
             charts[version] = rows
             texts.append(table(version, rows))

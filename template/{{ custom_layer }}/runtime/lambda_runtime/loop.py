@@ -361,10 +361,11 @@ def decode(body: memoryview) -> Any:
     try:
         text = str(body, "utf-8")
         event, end = scan(text, 0)
-        if end == len(text):
-            return event
+        whole = end == len(text)
     except Exception:
-        end = -1
+        whole = False
+    if whole:
+        return event
     from lambda_runtime import codec
 
     return codec.decode(bytes(body))  # or the error that says what is wrong
