@@ -268,8 +268,8 @@ class Run:
 
 
 @functools.cache
-def interpreters() -> list[str]:
-    """This interpreter, and every other python3.11 to 3.14 on PATH that works."""
+def interpreters() -> dict[str, str]:
+    """This interpreter, and every other python3.11 to 3.14 on PATH that works, by version."""
     found = {f"{sys.version_info.major}.{sys.version_info.minor}": sys.executable}
     for minor in range(11, 15):
         path = shutil.which(f"python3.{minor}")
@@ -278,7 +278,7 @@ def interpreters() -> list[str]:
             done = subprocess.run([path, "-c", code], capture_output=True, text=True, check=False)
             if done.returncode == 0 and done.stdout.startswith(str(minor)):
                 found[f"3.{minor}"] = path
-    return list(found.values())
+    return found
 
 
 def ours(python: str = sys.executable) -> list[str]:

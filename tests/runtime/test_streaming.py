@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from runtime_api import Request, Step, answer, event, interpreters, ours, run
 
-EACH = pytest.mark.parametrize("python", interpreters())
+EACH = pytest.mark.parametrize("python", interpreters().values(), ids=interpreters())
 KINDS = pytest.mark.parametrize(
     "kind", ["generator", "returned", "async_generator", "awaited_stream"]
 )
