@@ -107,10 +107,11 @@ def test_text_is_tidy(project: Path) -> None:
         assert "\r" not in text, f"{path}: a carriage return"
         for number, line in enumerate(text.split("\n"), 1):
             assert line == line.rstrip(), f"{path}:{number}: trailing blanks"
-            assert "{%" not in line, f"{path}:{number}: Jinja left"
+            assert "{% " not in line, f"{path}:{number}: Jinja left"
             assert not re.search(r"(?<!\$)\{#", line), f"{path}:{number}: Jinja left"
             assert not re.search(r"(?<!\$)\{\{ ", line), f"{path}:{number}: Jinja left"
-        blank = "\n\n\n\n" if path.suffix == ".py" else "\n\n\n"
+        python = path.suffix == ".py" or "```python" in text
+        blank = "\n\n\n\n" if python else "\n\n\n"
         assert blank not in text, f"{path}: too many blank lines"
 
 
