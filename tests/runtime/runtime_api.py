@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -337,11 +338,13 @@ def started(
         stderr=stderr,
         pass_fds=[int(log)] if log else [],
         cwd=HANDLERS,
+        start_new_session=True,  # so that workers can be killed with their parent
     )
     try:
         yield process
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import runpy
+import socket
 import sysconfig
 import threading
 from typing import TYPE_CHECKING, Any
@@ -332,3 +333,45 @@ def test_the_descriptor_is_hidden_from_user_code() -> None:
     got, _ = frames(ours(), "contexts.variables")
     assert normal(got) == normal(expected)
     assert json.loads(got.posts[0].body)["_LAMBDA_TELEMETRY_LOG_FD"] is False
+
+
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_workers_answer_and_announce_the_same(level: str) -> None:
+    env = {
+        "AWS_LAMBDA_MAX_CONCURRENCY": "1",  # with more, who is idle first is chance
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
+        "AWS_LAMBDA_LOG_LEVEL": level,
+    }
+    expected = run(theirs(), "others.exits", [event(), event(b'"error"', "id-1")], **env)
+    got = run(ours(), "others.exits", [event(), event(b'"error"', "id-1")], **env)
+    assert normal(got) == normal(expected)
+    assert normal_log(got.stdout) == normal_log(expected.stdout)
+
+
+@pytest.mark.parametrize("command", [theirs(), ours()], ids=["awslambdaric", "ours"])
+def test_workers_write_to_the_log_collector(command: list[str], tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    if len(path) > 100:
+        path = os.path.relpath(path)
+    collected: list[bytes] = []
+
+    def collect(connection: socket.socket) -> None:
+        while part := connection.recv(65536):
+            collected.append(part)
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        env = {
+            "AWS_LAMBDA_MAX_CONCURRENCY": "1",
+            "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": path,
+        }
+        done = run(command, "logs.prints", [event()], **env)
+        for _ in ("stdout", "stderr"):
+            connection, _ = server.accept()
+            with connection:
+                collect(connection)
+    text = b"".join(collected)
+    assert b"printed 1\n" in text
+    assert b"to stderr\n" in text
+    assert done.stdout == done.stderr == ""
