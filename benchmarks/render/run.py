@@ -1,7 +1,8 @@
 """Measure how long `copier copy --defaults` takes: `python benchmarks/render/run.py`.
 
-The template is copied in turn with one of a single file, each by a process of its own and from a git
-repository with one release, as users do. Prints the medians and their ratio; the goal is 1.5 or less.
+The template is copied in turn with one of a single file, each by a process of its own and from a
+git repository with one release, as users do. Prints the medians and their ratio; the goal is 1.5
+or less.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ sys.path.insert(0, str(project / "local"))
 
 import dev  # type: ignore[import-not-found]  # noqa: E402
 
-import image_runtime  # type: ignore[import-not-found]  # noqa: E402
-from lambda_server import LambdaServer  # type: ignore[import-not-found]  # noqa: E402
+import image_runtime  # noqa: E402
+from lambda_server import LambdaServer  # noqa: E402
 
 answers: dict[str, list[object]] = {}
 with LambdaServer(dev.functions(), image_runtime.build(), dev.TASK_ROOT) as server:
