@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import uuid
 from itertools import product
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from conftest import TEMPLATE
-from deploy.cycle import Application, client
+from deploy.cycle import Application, client, read_until
 from deploy.facts import ACCOUNT, READERS, Facts, Recording, repository
 from deploy.stand_in import DIGEST
 
@@ -268,5 +269,119 @@ def test_life_cycle(iac: str, runtime_style: str, mode: str, application_of: Dep
     application.make("destroy", "STAGE=two", "YES=1")
     assert not application.remains("two")
     assert application.versions("dev")
+    application.make("destroy", "YES=1")
+    assert application.remains() == []
+
+
+@deployed
+@pytest.mark.parametrize("iac", ["cli", "cdk", "sam"])
+def test_failed_deployments_are_told_and_mended(iac: str, application_of: Deploy) -> None:
+    application = application_of(iac, "managed")
+    [function] = application.functions("dev")
+
+    # Something else has the name of a part.
+    if iac == "cli":
+        role = {"RoleName": f"{function}-{os.environ['AWS_REGION']}"}
+        client("iam").create_role(AssumeRolePolicyDocument="{}", **role)
+        _, errors = application.make("deploy", fails=True)
+        assert "exists already and is not this stage's; delete it" in errors
+        client("iam").delete_role(**role)
+    else:
+        group = {"logGroupName": f"/aws/lambda/{function}"}
+        client("logs").create_log_group(**group)
+        _, errors = application.make("deploy", fails=True)
+        assert "was not deployed, see above; mend the cause and deploy again" in errors
+        [stack] = client("cloudformation").describe_stacks(StackName=f"{application.name}-dev")[
+            "Stacks"
+        ]
+        assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+        client("logs").delete_log_group(**group)
+
+    # Ctrl-C in the middle of it.
+    begun = "Creating the function" if iac == "cli" else "Deploying the stack"
+    assert "interrupted; run it again" in application.interrupt(begun, "make", "deploy")
+    application.make("deploy")
+    assert application.versions("dev") == {function: ("1", ["1"])}
+
+    # A function that does not start.
+    application.edit("main", 'raise RuntimeError("broken at init")\n')
+    _, errors = application.make("deploy", fails=True)
+    assert "broken at init" in errors
+    assert f"the smoke test of {function} failed" in errors
+    assert application.versions("dev") == {function: ("1", ["1", "2"])}
+    application.edit("main", HANDLER % "mended")
+    application.make("deploy")
+    assert application.versions("dev") == {function: ("3", ["1", "2", "3"])}
+
+    # A rollback passes over it.
+    _, errors = application.make("rollback")
+    assert f"live of {function}: version 3 -> 1" in errors
+    _, errors = application.make("rollback", fails=True)
+    assert "there is no version before" in errors
+
+    application.make("destroy", "YES=1")
+    assert application.remains() == []
+
+
+@deployed
+def test_what_is_missing_is_told(application_of: Deploy, tmp_path: Path) -> None:
+    application = application_of("cli", "managed")
+
+    def refusal(*command: str, **environment: str) -> str:
+        output, errors = application.run(*command, fails=True, **environment)
+        assert output == ""
+        return errors.splitlines()[-1]
+
+    deploy = "scripts/deploy.sh"
+    nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    for script in ("deploy", "invoke", "logs", "rollback", "destroy"):
+        assert "run 'aws sso login' or 'aws configure'" in refusal(f"scripts/{script}.sh", **nobody)
+    assert "no AWS profile 'nobody'" in refusal(deploy, AWS_PROFILE="nobody")
+    assert "'nowhere' cannot be an AWS region" in refusal(deploy, AWS_REGION="nowhere")
+    assert "does not answer in the region" in refusal(
+        deploy, AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1"
+    )
+    assert "'Dev' cannot be a stage" in refusal(deploy, STAGE="Dev")
+    assert "set HANDLER to one of: main" in refusal("scripts/invoke.sh", HANDLER="nobody")
+    assert "no event file 'nothing.json'" in refusal("scripts/invoke.sh", EVENT="nothing.json")
+    for script in ("invoke", "logs"):
+        assert "run make deploy, or set STAGE or AWS_REGION" in refusal(f"scripts/{script}.sh")
+    assert "is not deployed in eu-west-1" in refusal("scripts/rollback.sh", AWS_REGION="eu-west-1")
+
+    # Images that are not there, are for other processors, or are not taken by the registry.
+    assert "run: make build" in refusal("scripts/push.sh", f"{application.name}:nothing")
+    other = f"{application.name}:other"
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    application.run(
+        *("docker", "buildx", "build", "--platform", "linux/arm64", "--provenance=false", "--load"),
+        *("--tag", other, str(tmp_path)),
+    )
+    assert "is for arm64, but the functions run on x86_64" in refusal("scripts/push.sh", other)
+    assert application.remains() == []
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(
+        '#!/bin/sh\nif [ "$1" = push ]; then echo denied >&2; exit 1; fi\n'
+        f'exec {shutil.which("docker")} "$@"\n'
+    )
+    docker.chmod(0o755)
+    assert "was refused, see above; check your permissions" in refusal(
+        deploy, PATH=f"{docker.parent}:{os.environ['PATH']}"
+    )
+    assert application.remains() == [application.name], "more than the repository"
+
+    # An image that somebody deleted is pushed anew, and the log can be followed.
+    application.make("deploy")
+    [image] = client("ecr").describe_images(repositoryName=application.name)["imageDetails"]
+    client("ecr").batch_delete_image(
+        repositoryName=application.name, imageIds=[{"imageDigest": image["imageDigest"]}]
+    )
+    application.make("deploy")
+    assert client("ecr").describe_images(repositoryName=application.name)["imageDetails"]
+    with application.start("make", "logs") as process:
+        assert process.stdout
+        assert "Event: " in read_until(process.stdout, "Event: ")
+        os.killpg(process.pid, signal.SIGINT)
+
     application.make("destroy", "YES=1")
     assert application.remains() == []

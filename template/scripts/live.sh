@@ -23,10 +23,26 @@ invoke_function() {
   [ "${result%% *}" = none ]
 }
 
+# wake FUNCTION VERSION: wait until it can be invoked. A new version is not ready at once, and one that was idle for
+# weeks is at rest: its next invocation fails, and wakes it.
+wake() {
+  local state
+  state=$(value aws lambda get-function-configuration --function-name "$1" --qualifier "$2" --query State)
+  if [ "$state" = Active ]; then return; fi
+  if [ "$state" = Inactive ]; then
+    aws lambda invoke --function-name "$1:$2" --invocation-type Event "$work/answer" >/dev/null 2>&1 || true
+  fi
+  aws lambda wait published-version-active --function-name "$1" --qualifier "$2"
+}
+
 # passes NAME VERSION: whether this version of the function answers its sample event.
 passes() {
   local function
   function=$(function_name "$1")
+  if ! wake "$function" "$2"; then
+    say "Version $2 of $function cannot be invoked"
+    return 1
+  fi
   if ! invoke_function "$function" "$2" "events/${1//-/_}.json"; then
     say "Version $2 of $function failed on events/${1//-/_}.json:"
     cat "$work/answer" "$work/log" >&2 2>/dev/null || true

@@ -36,6 +36,8 @@ check_image() {
 
 push() {
   local answer
+  aws ecr put-lifecycle-policy --repository-name "$project" \
+    --lifecycle-policy-text file://scripts/lifecycle.json >/dev/null
   if ! answer=$(aws ecr get-login-password | docker login --username AWS --password-stdin "${uri%%/*}" 2>&1); then
     die "the registry ${uri%%/*} refused the login (${answer//$'\n'/ }); check AWS_REGION and your permission ecr:GetAuthorizationToken"
   fi

@@ -17,8 +17,6 @@ join_repository() {
       --image-scanning-configuration scanOnPush=true --tags "Key=project,Value=$project" \
       --query repository.repositoryArn)
   fi
-  aws ecr put-lifecycle-policy --repository-name "$project" \
-    --lifecycle-policy-text file://scripts/lifecycle.json >/dev/null
   aws ecr tag-resource --resource-arn "$arn" --tags "Key=stage:$STAGE,Value=deployed"
 }
 

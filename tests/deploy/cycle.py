@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from functools import cache
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import boto3
@@ -16,8 +19,7 @@ from botocore.exceptions import ClientError
 from .environment import virtual_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
 
 @cache
@@ -40,6 +42,19 @@ class Application:
         """The names of its functions in a stage."""
         return [f"{self.name}-{stage}-{handler}" for handler in self.handlers]
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let no other worker use `sam` meanwhile.
+
+        It names change sets by the second, and stand-ins for AWS may look for them by name alone.
+        """
+        if not (self.directory / "samconfig.toml").exists():
+            yield
+            return
+        with (Path(tempfile.gettempdir()) / "test-deploy-sam.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
         """Start a command in a process group of its own, as a shell does."""
         return subprocess.Popen(
@@ -55,7 +70,7 @@ class Application:
 
     def run(self, *command: str, fails: bool = False, **environment: str) -> tuple[str, str]:
         """Run a command: its standard output, and its standard error."""
-        with self.start(*command, **environment) as process:
+        with self.alone(), self.start(*command, **environment) as process:
             output, errors = process.communicate()
         assert (process.returncode != 0) == fails, f"{process.returncode}\n{output}\n{errors}"
         return output, errors
@@ -66,7 +81,7 @@ class Application:
 
     def interrupt(self, line: str, *command: str, **environment: str) -> str:
         """Run a command, press Ctrl-C when it says the line, and return its standard error."""
-        with self.start(*command, **environment) as process:
+        with self.alone(), self.start(*command, **environment) as process:
             said = read_until(process.stderr, line)
             os.killpg(process.pid, signal.SIGINT)
             said += process.communicate()[1]

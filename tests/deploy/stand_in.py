@@ -56,7 +56,7 @@ def aws(service: str, operation: str) -> str | None:
             return f'"{DIGEST}"'
         case "logs", "describe-log-groups":
             name = option("--log-group-name-prefix")
-            arn = f'"arn:aws:logs:{region}:{ACCOUNT}:log-group:{name}:*"'
+            arn = f'"arn:aws:logs:{region}:{ACCOUNT}:log-group:{name}:* null"'
             return arn if made("create-log-group", name) else "null"
         case "iam", "get-role" if not made("create-role", option("--role-name")):
             missing("Role")
@@ -64,6 +64,8 @@ def aws(service: str, operation: str) -> str | None:
             return f'"arn:aws:iam::{ACCOUNT}:role/{option("--role-name")}"'
         case "lambda", "get-function" if not made("create-function", option("--function-name")):
             missing("Resource")
+        case "lambda", "get-function-configuration":
+            return '"Active"'
         case "lambda", "get-alias":
             missing("Resource")
         case "lambda", "publish-version" | "list-versions-by-function":
@@ -90,9 +92,6 @@ def docker(command: str) -> str | None:
 def main() -> None:
     """Note the call, and answer."""
     tool = Path(sys.argv[0]).name
-    if tool == "aws" and sys.argv[1] == "--version":
-        print("aws-cli/2.17.3 Python/3.11.2")
-        return
     answer = aws(*sys.argv[1:3]) if tool == "aws" else None
     answer = docker(sys.argv[1]) if tool == "docker" else answer
     with record().open("a") as file:

@@ -4,19 +4,27 @@
 
 tags=("Key=project,Value=$project" "Key=stage,Value=$STAGE")
 tag_map=project=$project,stage=$STAGE
+# What other stages and projects made is neither changed nor deleted.
+function_owner="join(',', [not_null(Tags.project, ''), not_null(Tags.stage, '')])"
+role_owner="join(',', [Role.Tags[?Key=='project'].Value | [0] || '', Role.Tags[?Key=='stage'].Value | [0] || ''])"
 
-# log_group_arn GROUP: print the log group's ARN, which covers its streams, or nothing.
-log_group_arn() {
-  value aws logs describe-log-groups --log-group-name-prefix "$1" --query "logGroups[?logGroupName=='$1'] | [0].arn"
+# log_group FUNCTION: print the ARN of its log group, which covers the streams, and the retention; or nothing.
+log_group() {
+  value aws logs describe-log-groups --log-group-name-prefix "/aws/lambda/$1" \
+    --query "logGroups[?logGroupName=='/aws/lambda/$1'].join(' ', [arn, to_string(retentionInDays)]) | [0]"
 }
 
+# put_log_group FUNCTION
 put_log_group() {
-  local group=/aws/lambda/$1
-  if [ -z "$(log_group_arn "$group")" ]; then
+  local group=/aws/lambda/$1 actual
+  actual=$(log_group "$1")
+  if [ -z "$actual" ]; then
     say "Creating the log group $group"
     aws logs create-log-group --log-group-name "$group" --tags "$tag_map"
   fi
-  aws logs put-retention-policy --log-group-name "$group" --retention-in-days "$log_retention"
+  if [ "${actual##* }" != "$log_retention" ]; then
+    aws logs put-retention-policy --log-group-name "$group" --retention-in-days "$log_retention"
+  fi
 }
 
 # role_name FUNCTION: print the name of its role. Roles are global, so the region is in it; 64 characters at most.
@@ -31,22 +39,23 @@ role_name() {
 
 # put_role FUNCTION
 put_role() {
-  local role owner boundary arn
+  local role actual owner boundary group
   role=$(role_name "$1")
-  owner=$(value aws iam get-role --role-name "$role" \
-    --query "join(' ', sort(Role.Tags[?Key=='project' || Key=='stage'].join('=', [Key, Value]) || ['nobody']))")
-  if [ -z "$owner" ]; then
+  actual=$(value aws iam get-role --role-name "$role" \
+    --query "join(' ', [$role_owner, not_null(Role.PermissionsBoundary.PermissionsBoundaryArn, '')])")
+  owner=${actual%% *}
+  boundary=${actual##* }
+  if [ -z "$actual" ]; then
     say "Creating the role $role"
     aws iam create-role --role-name "$role" --description "Role of the function $1" \
       --assume-role-policy-document file://scripts/trust.json --tags "${tags[@]}" >/dev/null
     aws iam wait role-exists --role-name "$role"
-  elif [ "$owner" != "project=$project stage=$STAGE" ]; then
+  elif [ "$owner" != "$project,$STAGE" ]; then
     die "the role $role exists already and is not this stage's; delete it, or deploy to another STAGE"
   fi
 
-  arn=$(log_group_arn "/aws/lambda/$1")
-  aws iam put-role-policy --role-name "$role" --policy-name function --policy-document "$(permissions "$arn")"
-  boundary=$(value aws iam get-role --role-name "$role" --query Role.PermissionsBoundary.PermissionsBoundaryArn)
+  group=$(log_group "$1")
+  aws iam put-role-policy --role-name "$role" --policy-name function --policy-document "$(permissions "${group% *}")"
   if [ -n "$PERMISSIONS_BOUNDARY_ARN" ] && [ "$boundary" != "$PERMISSIONS_BOUNDARY_ARN" ]; then
     aws iam put-role-permissions-boundary --role-name "$role" --permissions-boundary "$PERMISSIONS_BOUNDARY_ARN"
   elif [ -z "$PERMISSIONS_BOUNDARY_ARN" ] && [ -n "$boundary" ]; then
@@ -95,8 +104,8 @@ put_function() {
     --logging-config "LogFormat=JSON,LogGroup=/aws/lambda/$2,ApplicationLogLevel=$LOG_LEVEL"
     --image-config "{${command:+\"Command\": [\"$command\"]}}" --environment "$(environment_json "$1")")
 
-  actual=$(value aws lambda get-function --function-name "$2" \
-    --query "join(' ', [Code.ImageUri, Configuration.Architectures[0]])")
+  actual=$(value aws lambda get-function --function-name "$2" --query "join(' ', [$function_owner,
+    Configuration.State, not_null(Configuration.LastUpdateStatus, ''), Code.ImageUri, Configuration.Architectures[0]])")
   if [ -z "$actual" ]; then
     say "Creating the function $2"
     create_function "$2" "$3" "${configuration[@]}"
@@ -104,15 +113,18 @@ put_function() {
     return
   fi
 
+  [[ $actual == "$project,$STAGE "* ]] \
+    || die "the function $2 exists already and is not this stage's; delete it, or deploy to another STAGE"
+
   # An interrupted deployment may have left it busy.
-  aws lambda wait function-active-v2 --function-name "$2"
-  aws lambda wait function-updated-v2 --function-name "$2"
+  if [[ $actual == *' Pending '* ]]; then aws lambda wait function-active-v2 --function-name "$2"; fi
+  if [[ $actual == *' InProgress '* ]]; then aws lambda wait function-updated-v2 --function-name "$2"; fi
   if ! is_configured "$1" "$2" "$role_arn" "$command"; then
     say "Configuring the function $2"
     aws lambda update-function-configuration --function-name "$2" "${configuration[@]}" >/dev/null
     aws lambda wait function-updated-v2 --function-name "$2"
   fi
-  if [ "$actual" != "$3 $architecture" ]; then
+  if [[ $actual != *" $3 $architecture" ]]; then
     say "Updating the code of the function $2"
     aws lambda update-function-code --function-name "$2" --image-uri "$3" --architectures "$architecture" >/dev/null
     aws lambda wait function-updated-v2 --function-name "$2"
@@ -133,12 +145,7 @@ create_function() {
 }
 
 # publish FUNCTION: publish what is new in $LATEST, and print the version's number; where nothing is new, the last one's.
-publish() {
-  local version
-  version=$(value aws lambda publish-version --function-name "$1" --query Version)
-  aws lambda wait published-version-active --function-name "$1" --qualifier "$version"
-  printf '%s\n' "$version"
-}
+publish() { value aws lambda publish-version --function-name "$1" --query Version; }
 
 # put_alarms FUNCTION
 put_alarms() {
@@ -166,15 +173,21 @@ stage_functions() {
 }
 
 function_exists() {
-  local arn
-  arn=$(value aws lambda get-function --function-name "$1" --query Configuration.FunctionArn) || exit
-  [ -n "$arn" ]
+  local owner
+  owner=$(value aws lambda get-function --function-name "$1" --query "$function_owner") || exit
+  [ "$owner" = "$project,$STAGE" ]
+}
+
+log_group_exists() {
+  local group
+  group=$(log_group "$1") || exit
+  [ -n "$group" ]
 }
 
 role_exists() {
-  local arn
-  arn=$(value aws iam get-role --role-name "$1" --query Role.Arn) || exit
-  [ -n "$arn" ]
+  local owner
+  owner=$(value aws iam get-role --role-name "$1" --query "$role_owner") || exit
+  [ "$owner" = "$project,$STAGE" ]
 }
 
 # list_function FUNCTION: print what there is of it, one thing a line.
@@ -183,14 +196,14 @@ list_function() {
   role=$(role_name "$1")
   if function_exists "$1"; then printf 'function, its versions and alias  %s\n' "$1"; fi
   if role_exists "$role"; then printf 'role  %s\n' "$role"; fi
-  if [ -n "$(log_group_arn "/aws/lambda/$1")" ]; then printf 'log group  %s\n' "/aws/lambda/$1"; fi
+  if log_group_exists "$1"; then printf 'log group  %s\n' "/aws/lambda/$1"; fi
   aws cloudwatch describe-alarms --alarm-names "$1-errors" "$1-throttles" --output text \
     --query 'MetricAlarms[].[AlarmName]' | sed 's/^/alarm  /'
 }
 
 # delete_function FUNCTION: delete it with all that belongs to it, and wait until it is gone.
 delete_function() {
-  local role group=/aws/lambda/$1
+  local role
   role=$(role_name "$1")
   if function_exists "$1"; then
     say "Deleting the function $1"
@@ -198,7 +211,7 @@ delete_function() {
     while function_exists "$1"; do sleep 1; done
   fi
   aws cloudwatch delete-alarms --alarm-names "$1-errors" "$1-throttles"
-  if [ -n "$(log_group_arn "$group")" ]; then aws logs delete-log-group --log-group-name "$group"; fi
+  if log_group_exists "$1"; then aws logs delete-log-group --log-group-name "/aws/lambda/$1"; fi
   if role_exists "$role"; then
     if [ -n "$(value aws iam get-role-policy --role-name "$role" --policy-name function --query PolicyName)" ]; then
       aws iam delete-role-policy --role-name "$role" --policy-name function
