@@ -42,7 +42,7 @@ remember_live
 # shellcheck disable=SC2154
 say "Deploying the stack $stack"
 node_modules/.bin/cdk deploy "$stack" --require-approval never --progress events --no-color \
-  --change-set-name "deploy-$stack" \
+  --change-set-name "$stack-$(date +%s)" \
   --context "stage=$STAGE" --context "image_digest=${uri#*@}" --context "log_level=$LOG_LEVEL" \
   --context "alarm_topic_arn=$ALARM_TOPIC_ARN" \
   --context "permissions_boundary_arn=$PERMISSIONS_BOUNDARY_ARN" >&2 \
