@@ -120,6 +120,9 @@ FAULTS = {
     "an event behind an answer": Fault(
         [Step(FIRST, accept=ACCEPTED + event(b'"x"', "evil")), LATER], ["id-1", "id-2"]
     ),
+    "more behind an answer than is read at once": Fault(
+        [Step(FIRST, accept=ACCEPTED + event(b"x" * 500_000, "evil")), LATER], ["id-1", "id-2"]
+    ),
     # Slow networks.
     "single bytes": Fault([Step(FIRST, pieces=1), LATER], ["id-1", "id-2"]),
     "chunks in pieces": Fault([Step(chunked(FIRST, 1, 2), pieces=3), LATER], ["id-1", "id-2"]),
