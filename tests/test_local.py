@@ -113,7 +113,7 @@ class Local:
 
 
 @pytest.fixture(
-    params=[["-m", "awslambdaric"], ["-ISBu", str(BOOTSTRAP)]], ids=["managed", "custom"]
+    params=[["-m", "awslambdaric"], ["-ISB", str(BOOTSTRAP)]], ids=["managed", "custom"]
 )
 def runtime(request: pytest.FixtureRequest) -> list[str]:
     """The command of the runtime client that runs the handlers."""

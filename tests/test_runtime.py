@@ -48,7 +48,7 @@ class Emulated:
         self, project: Path, handler: str, lambda_url: str, environment: dict[str, str]
     ) -> None:
         bootstrap = project / "runtime" / "bootstrap"
-        runtime = ["-ISBu", str(bootstrap)] if bootstrap.exists() else ["-m", "awslambdaric"]
+        runtime = ["-ISB", str(bootstrap)] if bootstrap.exists() else ["-m", "awslambdaric"]
         self.address = f"127.0.0.1:{free_port()}"
         self.process = subprocess.Popen(
             [
