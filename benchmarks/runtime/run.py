@@ -210,7 +210,9 @@ def chart(results: dict[str, list[Case]]) -> str:
             long, at = right * min(ratio, 1.1), y + bar * j
             box = f'width="{long:.1f}" height="{bar - 2}" fill="{colors[j]}"'
             parts.append(f'<rect x="{left}" y="{at}" {box}/>')
-            parts.append(f'<text x="{left + long + 6:.1f}" y="{at + 10}">{ratio:.2f}</text>')
+            # Inside the bar, where the mark of the goal cannot cross it.
+            place = f'x="{left + long - 6:.1f}" y="{at + 10}" text-anchor="end"'
+            parts.append(f'<text {place} fill="{"#000" if j == 0 else "#fff"}">{ratio:.2f}</text>')
         if goal := results[versions[0]][i].goal:
             x = left + right * goal
             ends = f'x1="{x:.1f}" y1="{y - 3}" x2="{x:.1f}" y2="{y + bar * len(versions) + 1}"'
