@@ -273,7 +273,8 @@ def test_environment_is_made_and_refreshed(tmp_path: Path, path: Path, installer
     (old.parent.parent / "pyvenv.cfg").write_text("version = 3.8\n")
     for _ in range(2):
         result = venv_script(tmp_path / "app", running, path)
-        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+        assert (result.returncode, result.stdout) == (0, ""), result.stderr
+        assert len(result.stderr.splitlines()) == 1, result.stderr
     version = subprocess.run([old, "-V"], capture_output=True, text=True, check=True).stdout
     assert version.startswith(f"Python {running}.")
 

@@ -137,6 +137,21 @@ def test_update_with_other_answers_equals_a_copy_with_them(template: Path, tmp_p
     assert (project / "src" / "app" / "handlers" / "new.py").exists()
 
 
+def test_handlers_come_and_go_without_conflicts(template: Path, tmp_path: Path) -> None:
+    answers = {"project_name": "app", "handler_mode": "multi", "iac": "cli"}
+    handlers = {"worker": "direct", "api": "direct"}
+    project = copy(template, tmp_path / "project", "v1.0.0", answers | {"handlers": handlers})
+    git(project, "init", "--quiet")
+    commit(project, "Start")
+    for handlers in ({**handlers, "new": "direct"}, {"new": "direct", "worker": "direct"}):
+        update(project, "v1.0.0", handlers=handlers)
+        assert "UU" not in git(project, "status", "--porcelain")
+        commit(project, "Update")
+        fresh = tmp_path / "-".join(handlers)
+        copy(template, fresh, "v1.0.0", answers | {"handlers": handlers})
+        assert differences(project, fresh) == []
+
+
 def test_hostile_description_survives_an_update(template: Path, tmp_path: Path) -> None:
     hostile = """{{ braces }} {% tags %} "quotes" \\ 'more' # : $(touch owned) 日本語"""
     answers = {"project_name": "app", "description": hostile}

@@ -72,4 +72,5 @@ with_pip() {
 }
 
 python=$(find_python)
+echo "Installing $requirements into $directory" >&2
 with_uv || with_pip

@@ -2,11 +2,15 @@
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
+import boto3
 import pytest
 
-from dev import PROJECT, functions, handlers
+from dev import PROJECT, RUNTIME, TASK_ROOT, functions, handlers
+from lambda_server import LambdaServer
 
 FUNCTIONS = [function.name for function in functions()]
 
@@ -47,3 +51,25 @@ def test_error_goes_back_to_the_caller(application: Any, function: str) -> None:
     assert answer["errorMessage"] == "refresh must be true or false, not 'often'"
     assert any("/handlers/" in frame for frame in answer["stackTrace"])
     assert "[ERROR] ValueError" in log
+
+
+def test_events_at_once_are_answered_by_instances_of_their_own(application: Any) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        events = [{"refresh": True}] * 3
+        answers = list(threads.map(lambda event: invoke(application, FUNCTIONS[0], event), events))
+    assert [error for _, _, error in answers] == [None] * 3
+    assert all(answer == answers[0][0] for answer, _, _ in answers)
+
+
+def test_logs_are_json_where_the_function_is_configured_so() -> None:
+    settings = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"}
+    function = functions()[0]
+    function = replace(function, environment={**function.environment, **settings})
+    with LambdaServer([function], RUNTIME, TASK_ROOT) as server:
+        client = boto3.client("lambda", endpoint_url=server.endpoint_url)
+        _, log, _ = invoke(client, function.name, {"order": 42})
+    records = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    [event] = [record for record in records if record["message"].startswith("Event: ")]
+    assert json.loads(event["message"].removeprefix("Event: ")) == {"order": 42}
+    assert event["level"] == "INFO"
+    assert event["requestId"] in log.partition("START RequestId: ")[2]

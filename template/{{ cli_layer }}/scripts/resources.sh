@@ -47,8 +47,11 @@ put_role() {
   boundary=${actual##* }
   if [ -z "$actual" ]; then
     say "Creating the role $role"
+    # With its boundary from the first moment: an account may refuse roles without one.
     aws iam create-role --role-name "$role" --description "Role of the function $1" \
-      --assume-role-policy-document file://scripts/trust.json --tags "${tags[@]}" >/dev/null
+      --assume-role-policy-document file://scripts/trust.json --tags "${tags[@]}" \
+      ${PERMISSIONS_BOUNDARY_ARN:+--permissions-boundary "$PERMISSIONS_BOUNDARY_ARN"} >/dev/null
+    boundary=$PERMISSIONS_BOUNDARY_ARN
     aws iam wait role-exists --role-name "$role"
   elif [ "$owner" != "$project,$STAGE" ]; then
     die "the role $role exists already and is not this stage's; delete it, or deploy to another STAGE"
