@@ -143,12 +143,12 @@ def test_handlers_come_and_go_without_conflicts(template: Path, tmp_path: Path) 
     project = copy(template, tmp_path / "project", "v1.0.0", answers | {"handlers": handlers})
     git(project, "init", "--quiet")
     commit(project, "Start")
-    for handlers in ({**handlers, "new": "direct"}, {"new": "direct", "worker": "direct"}):
-        update(project, "v1.0.0", handlers=handlers)
+    for chosen in ({**handlers, "new": "direct"}, {"new": "direct", "worker": "direct"}):
+        update(project, "v1.0.0", handlers=chosen)
         assert "UU" not in git(project, "status", "--porcelain")
         commit(project, "Update")
-        fresh = tmp_path / "-".join(handlers)
-        copy(template, fresh, "v1.0.0", answers | {"handlers": handlers})
+        fresh = tmp_path / "-".join(chosen)
+        copy(template, fresh, "v1.0.0", answers | {"handlers": chosen})
         assert differences(project, fresh) == []
 
 
