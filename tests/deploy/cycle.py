@@ -28,6 +28,12 @@ def client(service: Any) -> Any:
     return boto3.client(service)
 
 
+def users_environment() -> dict[str, str]:
+    """The environment of whoever types a command: not in the middle of the tests' own `make`."""
+    ours = ("MAKE", "MFLAGS", "STAGE", "HANDLER", "EVENT")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
 class Application:
     """A project with a name of its own, worked on by its own commands."""
 
@@ -60,7 +66,7 @@ class Application:
         return subprocess.Popen(
             command,
             cwd=self.directory,
-            env=os.environ | environment,
+            env=users_environment() | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

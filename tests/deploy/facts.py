@@ -364,7 +364,6 @@ def cli_facts(recording: Recording) -> Facts:
         trust_file = role["--assume-role-policy-document"][0].removeprefix("file://")
         [trust] = json.loads((recording.project / trust_file).read_text())["Statement"]
         policy = one("iam", "put-role-policy", "--role-name", role_name)
-        boundaries = asked("iam", "put-role-permissions-boundary")
         publish = one("lambda", "publish-version", "--function-name", name)
         alias = one("lambda", "create-alias", "--function-name", name)
         functions[name] = {
@@ -383,14 +382,7 @@ def cli_facts(recording: Recording) -> Facts:
                 "trust": (trust["Effect"], trust["Action"], trust["Principal"]),
                 "statements": statements(json.loads(policy["--policy-document"][0])),
                 "managed_policies": asked("iam", "attach-role-policy"),
-                "boundary": next(
-                    (
-                        call["--permissions-boundary"][0]
-                        for call in boundaries
-                        if call["--role-name"] == [role_name]
-                    ),
-                    None,
-                ),
+                "boundary": role.get("--permissions-boundary", [None])[0],
                 "description": role["--description"][0],
                 "tags": key_values(role["--tags"]),
             },
