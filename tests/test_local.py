@@ -120,6 +120,13 @@ def runtime(request: pytest.FixtureRequest) -> list[str]:
     return [sys.executable, *request.param]
 
 
+@pytest.fixture(autouse=True)
+def region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever region the tests run with, the server takes its own default."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def serve(runtime: list[str], tmp_path: Path) -> Iterator[Serve]:
     """Serves the functions of `CODE`, or others."""

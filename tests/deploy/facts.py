@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from samtranslator.translator.transform import transform  # type: ignore[import-untyped]
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
@@ -308,8 +309,9 @@ def sam_facts(recording: Recording) -> Facts:
         def load(self) -> dict[str, str]:
             return {}
 
-    os.environ.setdefault("AWS_DEFAULT_REGION", recording.region)
-    expanded = transform(json.loads(json.dumps(template)), parameters, Policies())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", recording.region)  # the transform asks for one
+        expanded = transform(json.loads(json.dumps(template)), parameters, Policies())
     return Template(expanded, parameters, recording.region, tags).facts()
 
 
