@@ -19,7 +19,7 @@ lint: $(VENV)/ready ## check the template's own code
 	ruff format --check
 	mypy
 	yamllint --strict .
-	shellcheck demo.sh .ci/run template/scripts/*.sh
+	shellcheck demo.sh .ci/run template/scripts/venv.sh
 
 lock: $(VENV)/ready ## pin the newest versions, here and in what is rendered
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --upgrade \
