@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2154
-# The alias `live` of each function: what it points to, tests before it moves, moving it. Sourced, never run.
+# The alias `live` of each function: what it points to, tests before it moves, moving it. Nothing else moves it.
+# Sourced, never run.
 
 # live_version FUNCTION: print the version that `live` points to, or nothing.
 live_version() {
@@ -64,34 +65,24 @@ move_live() {
   fi
 }
 
-# Versions of each function, in the order of $functions: `live` before the deployment (or "none"), and deployed.
-before=()
-deployed=()
+# publish FUNCTION: publish what is new in $LATEST, and print the version's number; where nothing is new, the last one's.
+publish() { value aws lambda publish-version --function-name "$1" --query Version; }
 
-remember_live() {
-  local name version
-  for name in "${functions[@]}"; do
-    version=$(live_version "$(function_name "$name")")
-    before+=("${version:-none}")
-  done
-}
-
-# go_live: test what was deployed, and then point `live` of all functions to it, or else back.
+# go_live: publish a version of each function, and point `live` of all to them if all pass their tests.
 go_live() {
-  local i failed=''
-  for i in "${!functions[@]}"; do
-    passes "${functions[i]}" "${deployed[i]}" || failed=${failed:-$(function_name "${functions[i]}")}
+  local name i versions=() failed=''
+  for name in "${functions[@]}"; do
+    versions+=("$(publish "$(function_name "$name")")")
   done
   for i in "${!functions[@]}"; do
-    if [ -z "$failed" ]; then
-      move_live "$(function_name "${functions[i]}")" "${deployed[i]}"
-    elif [ "${before[i]}" != none ]; then
-      move_live "$(function_name "${functions[i]}")" "${before[i]}"
-    fi
+    passes "${functions[i]}" "${versions[i]}" || failed=${failed:-$(function_name "${functions[i]}")}
   done
   if [ -n "$failed" ]; then
-    die "the smoke test of $failed failed, so live stays where it was (${before[*]}); mend the function and deploy again"
+    die "the smoke test of $failed failed, so live of no function was moved; mend the function and deploy again"
   fi
+  for i in "${!functions[@]}"; do
+    move_live "$(function_name "${functions[i]}")" "${versions[i]}"
+  done
 }
 
 # print_outputs IMAGE: what is deployed, on standard output.

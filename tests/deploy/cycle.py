@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -99,12 +101,36 @@ class Application:
         module = f"{handler.replace('-', '_')}.py"
         (self.directory / "src" / self.package / "handlers" / module).write_text(text)
 
+    def live(self, function: str) -> str:
+        """The version that `live` points to."""
+        alias = client("lambda").get_alias(FunctionName=function, Name="live")
+        version: str = alias["FunctionVersion"]
+        return version
+
+    @contextlib.contextmanager
+    def watching_live(self, function: str) -> Iterator[set[str]]:
+        """Look at `live` all the time, and collect the versions that it points to."""
+        seen: set[str] = set()
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.05):
+                seen.add(self.live(function))
+
+        with ThreadPoolExecutor(1) as thread:
+            watcher = thread.submit(watch)
+            try:
+                yield seen
+            finally:
+                over.set()
+            watcher.result()
+
     def versions(self, stage: str) -> dict[str, tuple[str, list[str]]]:
         """Function -> what `live` points to, and all versions."""
         lambda_ = client("lambda")
         return {
             function: (
-                lambda_.get_alias(FunctionName=function, Name="live")["FunctionVersion"],
+                self.live(function),
                 [
                     version["Version"]
                     for version in lambda_.list_versions_by_function(FunctionName=function)[

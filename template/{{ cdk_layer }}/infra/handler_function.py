@@ -78,8 +78,6 @@ class HandlerFunction(Construct):
             application_log_level_v2=lambda_.ApplicationLogLevel[settings.log_level],
             log_group=log_group,
             role=role,
-            # Versions outlive the next ones: for a rollback. They go with their function.
-            current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
             environment={
                 "STAGE": settings.stage,
                 "LOG_LEVEL": settings.log_level,
@@ -87,10 +85,12 @@ class HandlerFunction(Construct):
             },
         )
 
-        # Every change of the function publishes a version, and `live` points to it.
-        self.alias = lambda_.Alias(
-            self, "Live", alias_name="live", version=self.function.current_version
+        # `live` begins with the version that comes with the function, and no later change of the
+        # stack moves it: scripts/live.sh publishes their versions, tests them, and then does.
+        first_version = lambda_.Version(
+            self, "FirstVersion", lambda_=self.function, removal_policy=RemovalPolicy.RETAIN
         )
+        self.alias = lambda_.Alias(self, "Live", alias_name="live", version=first_version)
 
         alarms = {
             "Errors": self.function.metric_errors(period=Duration.minutes(1)),

@@ -6,8 +6,8 @@ usage() {
   cat <<'TEXT'
 usage: [STAGE=dev] scripts/deploy.sh
   Builds the image once, pushes it unless it is there already, deploys the CDK application in infra/ with it as the
-  stack <project>-STAGE, sends each function its sample event and prints what is deployed. Where a function fails on
-  its event, `live` of all of them goes back to the version before.
+  stack <project>-STAGE and publishes a version of each function. Sends these their sample events, points `live` to
+  them if all answer, and prints what is deployed.
   AWS_PROFILE and AWS_REGION are honoured; scripts/stages.sh has the settings of the stages.
 TEXT
 }
@@ -37,7 +37,6 @@ fi
 image=$(scripts/build.sh)
 uri=$(scripts/push.sh "$image")
 settle_stack
-remember_live
 
 # shellcheck disable=SC2154
 say "Deploying the stack $stack"
@@ -48,6 +47,5 @@ node_modules/.bin/cdk deploy "$stack" --require-approval never --progress events
   --context "permissions_boundary_arn=$PERMISSIONS_BOUNDARY_ARN" >&2 \
   || die "the stack $stack was not deployed, see above; mend the cause and deploy again"
 
-find_deployed
 go_live
 print_outputs "$uri"
