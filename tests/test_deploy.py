@@ -32,6 +32,7 @@ MODES: dict[str, dict[str, Any]] = {
 }
 TOPIC = f"arn:aws:sns:eu-west-1:{ACCOUNT}:alarms"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+TAGS = {"team": "shop floor", "cost-center": "42"}
 
 
 # ---------------------------------------------------------------- one application
@@ -59,23 +60,23 @@ def test_three_forms_deploy_the_same_application(
     }
     if mode != "single":
         answers["handlers"] = {"api": "direct", "send-mail": "direct"}
-    environment = {"STAGE": stage}
-    if stage == "prod":
-        environment |= {"LOG_LEVEL": "WARN", "ALARM_TOPIC_ARN": TOPIC}
-        environment |= {"PERMISSIONS_BOUNDARY_ARN": BOUNDARY}
+    environment = {"STAGE": stage, "ALARM_TOPIC_ARN": TOPIC}
+    if stage == "prod":  # as a company answers, but without its topic
+        environment |= {"LOG_LEVEL": "WARN", "ALARM_TOPIC_ARN": ""}
+        answers |= {"resource_tags": TAGS, "permissions_boundary": BOUNDARY, "alarm_topic": TOPIC}
 
-    expected = application(mode, architecture, environment)
+    expected = application(mode, architecture, environment, answers)
     for iac, read in READERS.items():
         work = tmp_path / iac
         work.mkdir()
         recording = Recording(render(**answers, iac=iac), work, "one-app", environment)
         assert read(recording) == expected, iac
-        assert repository(recording) == REPOSITORY, iac
+        tags = {"project": "one-app", **answers.get("resource_tags", {})}
+        assert repository(recording) == REPOSITORY | {"tags": tags}, iac
 
 
 REPOSITORY = {
     "name": ["one-app"],
-    "tags": ["Key=project,Value=one-app"],
     "mutability": ["IMMUTABLE"],
     "scanning": ["scanOnPush=true"],
     "lifecycle": [
@@ -93,12 +94,14 @@ REPOSITORY = {
 }
 
 
-def application(mode: str, architecture: str, environment: dict[str, str]) -> Facts:
+def application(
+    mode: str, architecture: str, environment: dict[str, str], answers: dict[str, Any]
+) -> Facts:
     """The facts of the application, as the template promises them."""
     questions = yaml.safe_load((TEMPLATE / "copier.yml").read_text())
     stage = environment["STAGE"]
     level = environment.get("LOG_LEVEL", "INFO")
-    tags = {"project": "one-app", "stage": stage}
+    tags = {"project": "one-app", "stage": stage, **answers.get("resource_tags", {})}
     functions = {}
     for handler in ["main"] if mode == "single" else ["api", "send-mail"]:
         module = handler.replace("-", "_")
@@ -128,7 +131,7 @@ def application(mode: str, architecture: str, environment: dict[str, str]) -> Fa
                     ("Allow", "lambda:GetAccountSettings", "*"),
                 },
                 "managed_policies": [],
-                "boundary": environment.get("PERMISSIONS_BOUNDARY_ARN"),
+                "boundary": answers.get("permissions_boundary"),
                 "description": f"Role of the function {name}",
                 "tags": tags,
             },
@@ -145,7 +148,7 @@ def application(mode: str, architecture: str, environment: dict[str, str]) -> Fa
                     "comparison": "GreaterThanThreshold",
                     "threshold": 0.0,
                     "missing_data": "notBreaching",
-                    "actions": [TOPIC] if "ALARM_TOPIC_ARN" in environment else [],
+                    "actions": [TOPIC] if environment["ALARM_TOPIC_ARN"] else [],
                     "tags": tags,
                 }
                 for metric in ("Errors", "Throttles")
@@ -180,6 +183,12 @@ NEEDED = {
     "cdk": ("aws", "docker", "make"),
     "cli": ("aws", "docker", "make"),
 }
+
+
+def after(version: str) -> str:
+    """The number of the next version."""
+    return str(int(version) + 1)
+
 
 deployed = pytest.mark.skipif(
     "AWS_ENDPOINT_URL" not in os.environ, reason="no stand-in for AWS (AWS_ENDPOINT_URL)"
@@ -241,7 +250,9 @@ def test_life_cycle(iac: str, runtime_style: str, mode: str, application_of: Dep
     assert digest["imageDigest"] in output
     for function in functions:
         assert f"{function}:live" in output
-    assert application.versions("dev") == dict.fromkeys(functions, ("1", ["1"]))
+    first = application.versions("dev")
+    for live, versions in first.values():
+        assert live == versions[-1]
     for handler in application.handlers:
         assert "FunctionCount" in answer(handler)
 
@@ -251,17 +262,20 @@ def test_life_cycle(iac: str, runtime_style: str, mode: str, application_of: Dep
 
     application.edit(last, HANDLER % "changed")
     application.make("deploy")
-    assert application.versions("dev") == dict.fromkeys(functions, ("2", ["1", "2"]))
+    changed = application.versions("dev")
+    for function, (live, versions) in first.items():
+        assert changed[function] == (after(live), [*versions, after(live)])
     assert answer(last) == {"answer": "changed"}
 
     _, errors = application.make("rollback")
-    for function in functions:
-        assert f"live of {function}: version 2 -> 1" in errors
+    for function, (live, _) in first.items():
+        assert f"live of {function}: version {after(live)} -> {live}" in errors
     assert "FunctionCount" in answer(last)
+    back = application.versions("dev")
 
     application.make("deploy", "STAGE=two")
-    assert application.versions("dev") == dict.fromkeys(functions, ("1", ["1", "2"]))
-    assert application.versions("two") == dict.fromkeys(application.functions("two"), ("1", ["1"]))
+    assert application.versions("dev") == back
+    assert application.versions("two").keys() == set(application.functions("two"))
 
     _, errors = application.make("destroy", "STAGE=two", fails=True)
     assert "YES=1" in errors
@@ -301,23 +315,29 @@ def test_failed_deployments_are_told_and_mended(iac: str, application_of: Deploy
     begun = "Creating the function" if iac == "cli" else "Deploying the stack"
     assert "interrupted; run it again" in application.interrupt(begun, "make", "deploy")
     application.make("deploy")
-    assert application.versions("dev") == {function: ("1", ["1"])}
+    first, versions = application.versions("dev")[function]
+    assert first == versions[-1]
 
-    # A function that does not start.
+    # A function that does not start: not even for a moment does `live` point to it.
     application.edit("main", 'raise RuntimeError("broken at init")\n')
-    _, errors = application.make("deploy", fails=True)
+    with application.watching_live(function) as seen:
+        _, errors = application.make("deploy", fails=True)
+    assert seen == {first}
     assert "broken at init" in errors
     assert f"the smoke test of {function} failed" in errors
-    assert application.versions("dev") == {function: ("1", ["1", "2"])}
+    broken = after(first)
+    assert application.versions("dev") == {function: (first, [*versions, broken])}
     application.edit("main", HANDLER % "mended")
     application.make("deploy")
-    assert application.versions("dev") == {function: ("3", ["1", "2", "3"])}
+    mended = after(broken)
+    assert application.versions("dev") == {function: (mended, [*versions, broken, mended])}
 
     # A rollback passes over it.
     _, errors = application.make("rollback")
-    assert f"live of {function}: version 3 -> 1" in errors
-    _, errors = application.make("rollback", fails=True)
-    assert "there is no version before" in errors
+    assert f"live of {function}: version {mended} -> {first}" in errors
+    if len(versions) == 1:
+        _, errors = application.make("rollback", fails=True)
+        assert "there is no version before" in errors
 
     application.make("destroy", "YES=1")
     assert application.remains() == []

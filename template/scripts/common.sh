@@ -76,6 +76,20 @@ value() {
   if [ "$answer" != null ]; then printf '%s\n' "$answer"; fi
 }
 
+# tag_map TAG... and tag_list TAG...: print NAME=VALUE tags in the two forms of JSON that AWS takes. Neither names nor
+# values hold anything that JSON would have escaped.
+tag_map() {
+  local tag text=''
+  for tag in "$@"; do text+=", \"${tag%%=*}\": \"${tag#*=}\""; done
+  printf '{%s}\n' "${text#, }"
+}
+
+tag_list() {
+  local tag text=''
+  for tag in "$@"; do text+=", {\"Key\": \"${tag%%=*}\", \"Value\": \"${tag#*=}\"}"; done
+  printf '[%s]\n' "${text#, }"
+}
+
 # function_name NAME: what the function is called in this stage.
 function_name() { printf '%s\n' "$project-$STAGE-$1"; }
 

@@ -52,7 +52,6 @@ push() {
 need docker 'install Docker: https://docs.docker.com/get-started/get-docker/'
 check_image
 join_repository
-uri=$(value aws ecr describe-repositories --repository-names "$project" --query 'repositories[0].repositoryUri')
 digest=$(pushed_digest)
 if [ -n "$digest" ]; then
   say "The image $tag is in the repository already"

@@ -7,17 +7,19 @@ repository_arn() {
   value aws ecr describe-repositories --repository-names "$project" --query 'repositories[0].repositoryArn'
 }
 
-# join_repository: make the repository where it is missing, and enter this stage.
+# join_repository: make the repository where it is missing, and enter this stage. Sets $uri, its address.
 join_repository() {
-  local arn
-  arn=$(repository_arn)
-  if [ -z "$arn" ]; then
+  local arn_and_uri
+  arn_and_uri=$(value aws ecr describe-repositories --repository-names "$project" \
+    --query "join(' ', repositories[0].[repositoryArn, repositoryUri])")
+  if [ -z "$arn_and_uri" ]; then
     say "Creating the repository $project"
-    arn=$(value aws ecr create-repository --repository-name "$project" --image-tag-mutability IMMUTABLE \
-      --image-scanning-configuration scanOnPush=true --tags "Key=project,Value=$project" \
-      --query repository.repositoryArn)
+    arn_and_uri=$(value aws ecr create-repository --repository-name "$project" --image-tag-mutability IMMUTABLE \
+      --image-scanning-configuration scanOnPush=true --tags "$(tag_list "${tags[@]}")" \
+      --query "join(' ', repository.[repositoryArn, repositoryUri])")
   fi
-  aws ecr tag-resource --resource-arn "$arn" --tags "Key=stage:$STAGE,Value=deployed"
+  uri=${arn_and_uri#* }
+  aws ecr tag-resource --resource-arn "${arn_and_uri% *}" --tags "$(tag_list "${tags[@]}" "stage:$STAGE=deployed")"
 }
 
 # other_stages ARN: print the other stages that use the repository.

@@ -96,7 +96,7 @@ def repository(recording: Recording) -> Facts:
     policy = lifecycle["--lifecycle-policy-text"][0].removeprefix("file://")
     return {
         "name": create["--repository-name"],
-        "tags": create["--tags"],
+        "tags": pairs(json.loads(create["--tags"][0])),
         "mutability": create["--image-tag-mutability"],
         "scanning": create["--image-scanning-configuration"],
         "lifecycle": json.loads((recording.project / policy).read_text())["rules"],
@@ -300,7 +300,7 @@ def sam_facts(recording: Recording) -> Facts:
     [deploy] = recording.options("sam", "deploy")
     given = [word.partition("=") for word in deploy["--parameter-overrides"]]
     parameters = {name: value.strip('"') for name, _, value in given}
-    tags = dict(word.split("=") for word in deploy["--tags"])
+    tags = dict(word.split("=", 1) for word in deploy["--tags"])
     template = yaml_parse((recording.project / deploy["--template-file"][0]).read_text())
 
     class Policies:
@@ -343,9 +343,10 @@ def shorthand(text: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in text.split(","))
 
 
-def key_values(words: list[str]) -> dict[str, str]:
-    """Tags in the AWS CLI's shorthand form."""
-    return pairs([shorthand(word) for word in words])
+def tags(options: dict[str, list[str]]) -> dict[str, str]:
+    """The tags in a call's options, a list or a map in JSON."""
+    given = json.loads(options["--tags"][0])
+    return given if isinstance(given, dict) else pairs(given)
 
 
 def cli_facts(recording: Recording) -> Facts:
@@ -379,14 +380,14 @@ def cli_facts(recording: Recording) -> Facts:
             "logging": logging,
             "environment": json.loads(create["--environment"][0])["Variables"],
             "command": json.loads(create["--image-config"][0]).get("Command", []),
-            "tags": shorthand(create["--tags"][0]),
+            "tags": tags(create),
             "role": {
                 "trust": (trust["Effect"], trust["Action"], trust["Principal"]),
                 "statements": statements(json.loads(policy["--policy-document"][0])),
                 "managed_policies": asked("iam", "attach-role-policy"),
                 "boundary": role.get("--permissions-boundary", [None])[0],
                 "description": role["--description"][0],
-                "tags": key_values(role["--tags"]),
+                "tags": tags(role),
             },
             "log_group": {
                 "retention": int(
@@ -394,9 +395,7 @@ def cli_facts(recording: Recording) -> Facts:
                         "--retention-in-days"
                     ][0]
                 ),
-                "tags": shorthand(
-                    one("logs", "create-log-group", "--log-group-name", group)["--tags"][0]
-                ),
+                "tags": tags(one("logs", "create-log-group", "--log-group-name", group)),
             },
             "log_group_goes_with_the_stage": True,  # proved by the life cycle
             "alias": {"name": alias["--name"][0], "versions_stay": bool(publish)},
@@ -411,7 +410,7 @@ def cli_facts(recording: Recording) -> Facts:
                     "threshold": float(alarm["--threshold"][0]),
                     "missing_data": alarm["--treat-missing-data"][0],
                     "actions": alarm.get("--alarm-actions", []),
-                    "tags": key_values(alarm["--tags"]),
+                    "tags": tags(alarm),
                 }
                 for alarm in asked("cloudwatch", "put-metric-alarm")
                 if alarm["--dimensions"] == [f"Name=FunctionName,Value={name}"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,10 +27,13 @@ def option(name: str) -> str:
     return sys.argv[sys.argv.index(name) + 1]
 
 
-def made(*words: str) -> bool:
-    """Whether an earlier call had all these words."""
-    calls = [json.loads(line) for line in record().read_text().splitlines()]
-    return any(set(words) <= set(call) for call in calls)
+def made(*words: str) -> dict[str, str]:
+    """The options of the earlier call that had all these words; of none where there was none."""
+    for line in record().read_text().splitlines():
+        call = json.loads(line)
+        if set(words) <= set(call):
+            return {"": "made", **dict(pairwise(call))}
+    return {}
 
 
 def missing(kind: str) -> NoReturn:
@@ -46,10 +50,9 @@ def aws(service: str, operation: str) -> str | None:
             return f"arn:aws:iam::{ACCOUNT}:user/somebody"
         case "ecr", "describe-repositories" if not made("create-repository"):
             missing("Repository")
-        case "ecr", "describe-repositories" if "Uri" in option("--query"):
-            return f'"{repository}"'
         case "ecr", "create-repository" | "describe-repositories":
-            return f'"arn:aws:ecr:{region}:{ACCOUNT}:repository/{os.environ["PROJECT"]}"'
+            arn = f"arn:aws:ecr:{region}:{ACCOUNT}:repository/{os.environ['PROJECT']}"
+            return f'"{arn} {repository}"'
         case "ecr", "describe-images" if not made("docker", "push"):
             missing("Image")
         case "ecr", "describe-images":
@@ -64,6 +67,10 @@ def aws(service: str, operation: str) -> str | None:
             return f'"arn:aws:iam::{ACCOUNT}:role/{option("--role-name")}"'
         case "lambda", "get-function" if not made("create-function", option("--function-name")):
             missing("Resource")
+        case "lambda", "get-function":
+            name = option("--function-name")
+            tags = json.loads(made("create-function", name)["--tags"]).values()
+            return "|".join([f"arn:aws:lambda:{region}:{ACCOUNT}:function:{name}", *tags])
         case "lambda", "get-function-configuration":
             return '"Active"'
         case "lambda", "get-alias":
