@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from . import facts
+from . import facts, own
 from .handler_function import HandlerFunction
 from .settings import Settings
 
@@ -19,24 +19,29 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 
 class ApplicationStack(Stack):
-    """All functions of the application, in one stage."""
+    """All functions of the application, in one stage.
+
+    Attributes:
+        functions: The end of a function's name -> the function, with all that belongs to it.
+    """
 
     def __init__(self, scope: Construct, settings: Settings) -> None:
         """Define the stack `<project>-<stage>`, for whatever account it is deployed to."""
         name = f"{facts.PROJECT}-{settings.stage}"
+        tags = {**facts.TAGS, "stage": settings.stage}
         description = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]["description"]
         super().__init__(
             scope,
             name,
             stack_name=name,
             description=description[:250],  # CloudFormation takes 1024 bytes
-            tags={"project": facts.PROJECT, "stage": settings.stage},
+            tags=tags,
             # The image is pushed before, and nothing else is uploaded: so the account need not be
             # bootstrapped. With assets of your own, run `cdk bootstrap` and remove this line.
             synthesizer=BootstraplessSynthesizer(),
         )
-        Tags.of(self).add("project", facts.PROJECT)
-        Tags.of(self).add("stage", settings.stage)
+        for key, value in tags.items():
+            Tags.of(self).add(key, value)
 
         # Made by scripts/push.sh: all stages share it, and the image is there before the stack.
         repository = ecr.Repository.from_repository_name(self, "Repository", facts.PROJECT)
@@ -48,8 +53,8 @@ class ApplicationStack(Stack):
                 self, "PermissionsBoundary", settings.permissions_boundary_arn
             )
 
-        for function in facts.FUNCTIONS:
-            HandlerFunction(
+        self.functions = {
+            function.name: HandlerFunction(
                 self,
                 function,
                 settings,
@@ -57,8 +62,11 @@ class ApplicationStack(Stack):
                 alarm_topic=alarm_topic,
                 permissions_boundary=permissions_boundary,
             )
+            for function in facts.FUNCTIONS
+        }
         CfnOutput(
             self,
             "ImageUri",
             value=repository.repository_uri_for_digest(settings.image_digest),
         )
+        own.extend(self, settings)

@@ -9,7 +9,7 @@ usage: [STAGE=dev] scripts/deploy.sh
   belongs to it. Publishes a version of each, sends these their sample events, points `live` to them if all answer,
   and prints what is deployed. Functions of handlers that are no longer there are deleted.
   AWS_PROFILE and AWS_REGION are honoured; scripts/stages.sh has the settings of the stages, and
-  scripts/settings.sh those of all functions.
+  scripts/settings.sh those of all functions, and scripts/own.sh what the project has of its own.
 TEXT
 }
 
@@ -21,6 +21,8 @@ TEXT
 . scripts/stages.sh
 # shellcheck source=/dev/null
 . scripts/settings.sh
+# shellcheck source=scripts/own.sh
+. scripts/own.sh
 # shellcheck source=/dev/null
 . scripts/resources.sh
 options "$@"
@@ -29,19 +31,18 @@ trap 'die "interrupted; run it again, and it completes what is missing"' INT TER
 
 image=$(scripts/build.sh)
 uri=$(scripts/push.sh "$image")
-remember_live
 
+put_own_resources
 for name in "${functions[@]}"; do
   function=$(function_name "$name")
   put_log_group "$function"
   put_role "$function"
   put_function "$name" "$function" "$uri"
   put_alarms "$function"
-done
-for name in "${functions[@]}"; do
-  deployed+=("$(publish "$(function_name "$name")")")
+  put_tags "$function"
 done
 go_live
+put_own_triggers
 
 for function in $(stage_functions); do
   [[ " ${functions[*]} " == *" ${function#"$project-$STAGE-"} "* ]] || delete_function "$function"

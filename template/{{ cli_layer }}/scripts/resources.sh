@@ -2,8 +2,7 @@
 # The resources of one function: each is made where it is missing, and changed where it is not as it should be, so
 # that a deployment can be repeated, and completes an interrupted one. Sourced, never run.
 
-tags=("Key=project,Value=$project" "Key=stage,Value=$STAGE")
-tag_map=project=$project,stage=$STAGE
+stage_tags=("${tags[@]}" "stage=$STAGE")
 # What other stages and projects made is neither changed nor deleted.
 function_owner="join(',', [not_null(Tags.project, ''), not_null(Tags.stage, '')])"
 role_owner="join(',', [Role.Tags[?Key=='project'].Value | [0] || '', Role.Tags[?Key=='stage'].Value | [0] || ''])"
@@ -20,7 +19,7 @@ put_log_group() {
   actual=$(log_group "$1")
   if [ -z "$actual" ]; then
     say "Creating the log group $group"
-    aws logs create-log-group --log-group-name "$group" --tags "$tag_map"
+    aws logs create-log-group --log-group-name "$group" --tags "$(tag_map "${stage_tags[@]}")"
   fi
   if [ "${actual##* }" != "$log_retention" ]; then
     aws logs put-retention-policy --log-group-name "$group" --retention-in-days "$log_retention"
@@ -49,7 +48,7 @@ put_role() {
     say "Creating the role $role"
     # With its boundary from the first moment: an account may refuse roles without one.
     aws iam create-role --role-name "$role" --description "Role of the function $1" \
-      --assume-role-policy-document file://scripts/trust.json --tags "${tags[@]}" \
+      --assume-role-policy-document file://scripts/trust.json --tags "$(tag_list "${stage_tags[@]}")" \
       ${PERMISSIONS_BOUNDARY_ARN:+--permissions-boundary "$PERMISSIONS_BOUNDARY_ARN"} >/dev/null
     boundary=$PERMISSIONS_BOUNDARY_ARN
     aws iam wait role-exists --role-name "$role"
@@ -58,12 +57,19 @@ put_role() {
   fi
 
   group=$(log_group "$1")
-  aws iam put-role-policy --role-name "$role" --policy-name function --policy-document "$(permissions "${group% *}")"
+  aws iam put-role-policy --role-name "$role" --policy-name function \
+    --policy-document "$(permissions "${group% *}" "$(own_statements "${1#"$project-$STAGE-"}")")"
   if [ -n "$PERMISSIONS_BOUNDARY_ARN" ] && [ "$boundary" != "$PERMISSIONS_BOUNDARY_ARN" ]; then
     aws iam put-role-permissions-boundary --role-name "$role" --permissions-boundary "$PERMISSIONS_BOUNDARY_ARN"
   elif [ -z "$PERMISSIONS_BOUNDARY_ARN" ] && [ -n "$boundary" ]; then
     aws iam delete-role-permissions-boundary --role-name "$role"
   fi
+}
+
+# variables NAME: print all environment variables of the function, one NAME=VALUE a line.
+variables() {
+  environment "$1"
+  own_environment "$1"
 }
 
 # environment_json NAME: print the function's environment as JSON.
@@ -74,7 +80,7 @@ environment_json() {
     text=${text//\\/\\\\}
     result+="$separator\"${line%%=*}\": \"${text//\"/\\\"}\""
     separator=', '
-  done < <(environment "$1")
+  done < <(variables "$1")
   printf '{"Variables": {%s}}\n' "$result"
 }
 
@@ -86,13 +92,13 @@ is_configured() {
   query+=", join(' ', ImageConfigResponse.ImageConfig.Command || \`[]\`)"
   query+=", to_string(length(keys(Environment.Variables || \`{}\`)))"
   wanted="$3|$memory_size|$timeout|$ephemeral_storage|Active|JSON|/aws/lambda/$2|$LOG_LEVEL|$4"
-  local variables=''
+  local values=''
   while read -r line; do
     query+=", Environment.Variables.\"${line%%=*}\""
-    variables+="|${line#*=}"
+    values+="|${line#*=}"
     count=$((count + 1))
-  done < <(environment "$1")
-  wanted+="|$count$variables"
+  done < <(variables "$1")
+  wanted+="|$count$values"
   [ "$(aws lambda get-function-configuration --function-name "$2" --output text \
     --query "join('|', $query][].not_null(@, ''))")" = "$wanted" ]
 }
@@ -139,16 +145,13 @@ create_function() {
   local answer attempt
   for attempt in 1 2 3 4 5 6 7 8 9 10; do
     if answer=$(aws lambda create-function --function-name "$1" --package-type Image --code "ImageUri=$2" \
-      --architectures "$architecture" --tags "$tag_map" "${@:3}" 2>&1 >/dev/null); then return; fi
+      --architectures "$architecture" --tags "$(tag_map "${stage_tags[@]}")" "${@:3}" 2>&1 >/dev/null); then return; fi
     [[ $answer == *'cannot be assumed by Lambda'* ]] || break
     say "Waiting for the role of $1 (attempt $attempt of 10)"
     sleep 3
   done
   die "the function $1 could not be created: ${answer//$'\n'/}"
 }
-
-# publish FUNCTION: publish what is new in $LATEST, and print the version's number; where nothing is new, the last one's.
-publish() { value aws lambda publish-version --function-name "$1" --query Version; }
 
 # put_alarms FUNCTION
 put_alarms() {
@@ -159,8 +162,33 @@ put_alarms() {
       --namespace AWS/Lambda --metric-name $metric --dimensions "Name=FunctionName,Value=$1" \
       --statistic Sum --period 60 --evaluation-periods 1 --threshold 0 \
       --comparison-operator GreaterThanThreshold --treat-missing-data notBreaching \
-      --tags "${tags[@]}" ${ALARM_TOPIC_ARN:+--alarm-actions "$ALARM_TOPIC_ARN"}
+      --tags "$(tag_list "${stage_tags[@]}")" ${ALARM_TOPIC_ARN:+--alarm-actions "$ALARM_TOPIC_ARN"}
   done
+}
+
+# put_tags FUNCTION: what was made with other tags gets those of now. The function is the last one: where its tags are
+# right, all are. Tags that are no longer wanted stay, as others may have set them.
+put_tags() {
+  local actual arn account tag query='' wanted='' kind
+  for tag in "${stage_tags[@]}"; do
+    query+=", Tags.\"${tag%%=*}\""
+    wanted+="|${tag#*=}"
+  done
+  actual=$(aws lambda get-function --function-name "$1" --output text \
+    --query "join('|', [Configuration.FunctionArn$query][].not_null(@, ''))")
+  arn=${actual%%|*}
+  if [ "$actual" = "$arn$wanted" ]; then return; fi
+
+  say "Tagging all that belongs to $1"
+  account=$(cut -d : -f 5 <<<"$arn")
+  for kind in errors throttles; do
+    aws cloudwatch tag-resource --tags "$(tag_list "${stage_tags[@]}")" \
+      --resource-arn "${arn%%:lambda:*}:cloudwatch:$AWS_REGION:$account:alarm:$1-$kind"
+  done
+  aws logs tag-resource --tags "$(tag_map "${stage_tags[@]}")" \
+    --resource-arn "${arn%%:lambda:*}:logs:$AWS_REGION:$account:log-group:/aws/lambda/$1"
+  aws iam tag-role --role-name "$(role_name "$1")" --tags "$(tag_list "${stage_tags[@]}")"
+  aws lambda tag-resource --resource "$arn" --tags "$(tag_map "${stage_tags[@]}")"
 }
 
 # stage_functions: print the functions of this stage, those of removed handlers too.

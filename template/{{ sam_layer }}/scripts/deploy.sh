@@ -6,8 +6,8 @@ usage() {
   cat <<'TEXT'
 usage: [STAGE=dev] scripts/deploy.sh
   Builds the image once, pushes it unless it is there already, deploys template.yaml with it as the stack
-  <project>-STAGE, sends each function its sample event and prints what is deployed. Where a function fails on its
-  event, `live` of all of them goes back to the version before.
+  <project>-STAGE and publishes a version of each function. Sends these their sample events, points `live` to them if
+  all answer, and prints what is deployed.
   AWS_PROFILE and AWS_REGION are honoured; scripts/stages.sh has the settings of the stages.
 TEXT
 }
@@ -28,18 +28,16 @@ trap 'die "interrupted; run it again, and it completes what is missing"' INT TER
 image=$(scripts/build.sh)
 uri=$(scripts/push.sh "$image")
 settle_stack
-remember_live
 
 # shellcheck disable=SC2154
 say "Deploying the stack $stack"
 sam deploy --template-file template.yaml --stack-name "$stack" --region "$AWS_REGION" \
   --image-repository "${uri%@*}" --capabilities CAPABILITY_IAM --on-failure ROLLBACK \
   --no-confirm-changeset --no-fail-on-empty-changeset --no-progressbar \
-  --tags "project=$project" "stage=$STAGE" --parameter-overrides \
+  --tags "${tags[@]}" "stage=$STAGE" --parameter-overrides \
   "Stage=$STAGE" "ImageUri=$uri" "LogLevel=$LOG_LEVEL" "AlarmTopicArn=\"$ALARM_TOPIC_ARN\"" \
   "PermissionsBoundaryArn=\"$PERMISSIONS_BOUNDARY_ARN\"" >&2 \
   || die "the stack $stack was not deployed, see above; mend the cause and deploy again"
 
-find_deployed
 go_live
 print_outputs "$uri"
