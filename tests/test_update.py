@@ -1,85 +1,106 @@
-"""What `copier update` makes of a project."""
+"""What `copier update` makes of projects: new ones, used ones, and with other answers."""
 
 from __future__ import annotations
 
+import fcntl
 import filecmp
+import hashlib
+import json
+import os
+import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import copier
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from combinations import CORE, Combination
+from combinations import CORE, TABLE, Combination
+from conftest import TEMPLATE
+from update.git import commit, conflicts, git, release, start
+from update.releases import Releases, history, make_releases, top_version, unmentioned
+from update.work import apply, everywhere, in_own_places, work
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-IDENTITY = ["-c", "user.name=A User", "-c", "user.email=user@example.com"]
+
+@pytest.fixture(scope="session")
+def releases(snapshot: Path, shared_directory: Path) -> Releases:
+    """The template's releases, made once for all workers."""
+    directory = shared_directory / "releases"
+    known = shared_directory / "releases.json"
+    with (shared_directory / "releases.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not known.exists():
+            made = make_releases(snapshot, directory)
+            known.write_text(json.dumps([made.real, made.future]))
+    return Releases(directory, *json.loads(known.read_text()))
 
 
-def git(directory: Path, *arguments: str) -> str:
-    """Run git as some user."""
-    command = ["git", *IDENTITY, *arguments]
-    result = subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True)
-    return result.stdout
+class Copy(Protocol):
+    """Copies a release; the directory is shared."""
+
+    def __call__(self, release: str, answers: dict[str, Any]) -> Path:
+        """Copy the release with these answers, and the defaults of all others."""
 
 
-def commit(directory: Path, message: str) -> None:
-    """Commit everything."""
-    git(directory, "add", "--all")
-    git(directory, "commit", "--quiet", f"--message={message}")
+@pytest.fixture(scope="session")
+def copy(
+    releases: Releases, shared_directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Copy:
+    """A function that makes fresh copies, in git repositories, once for all workers."""
+    copies = shared_directory / "copies"
+    copies.mkdir(exist_ok=True)
 
+    def copy(release: str, answers: dict[str, Any]) -> Path:
+        key = hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:12]
+        project = copies / f"{release}-{key}"
+        if not project.exists():
+            directory = tmp_path_factory.mktemp("copy") / "project"
+            copier.run_copy(
+                str(releases.template),
+                directory,
+                data=answers,
+                vcs_ref=release,
+                defaults=True,
+                quiet=True,
+                unsafe=False,
+            )
+            start(directory)
+            try:
+                directory.rename(project)
+            except OSError:  # another worker was quicker
+                shutil.rmtree(directory)
+        return project
 
-@pytest.fixture
-def template(snapshot: Path, tmp_path: Path) -> Path:
-    """A template with two releases: v1.0.0 as it is now, and v1.1.0 with changes in many files."""
-    template = tmp_path / "template"
-    shutil.copytree(snapshot, template)
-    git(tmp_path, "init", "--quiet", "template")
-    commit(template, "Release v1.0.0")
-    git(template, "tag", "--annotate", "--message=v1.0.0", "v1.0.0")
-    rendered = template / "template"
-    for path in sorted(rendered.rglob("*")):
-        if path.suffix in {".jinja", ".py", ".sh", ".md"} and path.is_file():
-            if "answers_file" in path.name:
-                continue
-            text = path.read_text()
-            first, newline, rest = text.partition("\n")
-            mark = "# Improved.\n" if path.suffix != ".md" else "\n"
-            path.write_text(f"{first}{newline}{mark}{rest}")
-    (rendered / "NEWS.md").write_text("# News\n")
-    commit(template, "Release v1.1.0")
-    git(template, "tag", "--annotate", "--message=v1.1.0", "v1.1.0")
-    return template
-
-
-def copy(template: Path, project: Path, release: str, answers: dict[str, Any]) -> Path:
-    """A fresh copy of a release."""
-    copier.run_copy(
-        str(template), project, data=answers, vcs_ref=release, defaults=True, quiet=True
-    )
-    return project
+    return copy
 
 
 def update(project: Path, release: str, **answers: Any) -> None:
     """Update as users do: with no trust in the template, and the recorded answers as defaults."""
     copier.run_update(
-        project, data=answers, vcs_ref=release, defaults=True, overwrite=True, quiet=True
+        project,
+        data=answers,
+        vcs_ref=release,
+        defaults=True,
+        overwrite=True,
+        quiet=True,
+        unsafe=False,
     )
+
+
+def files(root: Path) -> dict[str, Path]:
+    """All files but git's."""
+    paths = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    return {str(path): root / path for path in paths if path.parts[0] != ".git"}
 
 
 def differences(one: Path, other: Path) -> list[str]:
     """Paths that are not the same in both directories, in content or in mode."""
-
-    def files(root: Path) -> dict[str, Path]:
-        paths = (path for path in root.rglob("*") if path.is_file())
-        return {
-            str(path.relative_to(root)): path
-            for path in paths
-            if ".git" not in path.relative_to(root).parts
-        }
-
     left, right = files(one), files(other)
     return sorted(left.keys() ^ right.keys()) + [
         name
@@ -89,74 +110,302 @@ def differences(one: Path, other: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("row", CORE[::4], ids=str)
-def test_update_equals_a_fresh_copy(template: Path, tmp_path: Path, row: Combination) -> None:
-    answers = {"project_name": "app", **row.answers}
-    project = copy(template, tmp_path / "project", "v1.0.0", answers)
-    git(project, "init", "--quiet")
-    commit(project, "Start")
-    update(project, "v1.1.0")
-    fresh = copy(template, tmp_path / "fresh", "v1.1.0", answers)
-    assert differences(project, fresh) == []
-    assert (project / "NEWS.md").exists()
+def answers_of(row: Combination) -> dict[str, Any]:
+    """The answers of a row, for a project that is called the same wherever it lies."""
+    return {"project_name": "my-app", **row.answers}
+
+
+# ---------------------------------------------------------------- releases
+
+
+def test_releases_are_those_of_the_changelog(releases: Releases) -> None:
+    assert releases.real[:-1] == list(history(TEMPLATE))
+    assert len(releases.future) >= 3
+    tags = git(releases.template, "tag", "--list").split()
+    assert set(releases.all) == set(tags)
+
+
+@pytest.mark.parametrize("row", CORE, ids=str)
+def test_update_equals_a_fresh_copy(
+    releases: Releases, copy: Copy, tmp_path: Path, row: Combination
+) -> None:
+    """From every release there is or may be, for projects that nobody touched."""
+    answers = answers_of(row)
+    fresh = copy(releases.last, answers)
+    for version in releases.all[:-1]:
+        project = shutil.copytree(copy(version, answers), tmp_path / version)
+        update(project, releases.last)
+        assert differences(project, fresh) == [], version
     commit(project, "Update")
-    update(project, "v1.1.0")
+    update(project, releases.last)
     assert git(project, "status", "--porcelain") == "", "the second update changed something"
 
 
-def test_update_keeps_what_the_user_did(template: Path, tmp_path: Path) -> None:
-    project = copy(template, tmp_path / "project", "v1.0.0", {"project_name": "app"})
-    handler = project / "src" / "app" / "handlers" / "main.py"
-    handler.write_text(handler.read_text().replace("lifetime=60", "lifetime=3600"))
-    (project / "src" / "app" / "orders.py").write_text('"""Orders."""\n')
-    (project / "tests" / "test_cache.py").unlink()
-    git(project, "init", "--quiet")
-    commit(project, "Start")
-    update(project, "v1.1.0")
-    assert "lifetime=3600" in handler.read_text()
-    assert "# Improved." in handler.read_text()
-    assert (project / "src" / "app" / "orders.py").exists()
-    assert not (project / "tests" / "test_cache.py").exists()
-    status = git(project, "status", "--porcelain")
-    assert "UU" not in status
+@pytest.mark.parametrize("row", CORE, ids=str)
+def test_update_keeps_a_second_years_work(
+    releases: Releases, copy: Copy, tmp_path: Path, row: Combination
+) -> None:
+    """Where only the user or only the template changed lines, both changes are there."""
+    answers = answers_of(row)
+    edits, torn = everywhere(answers)
+    fresh = shutil.copytree(copy(releases.last, answers), tmp_path / "fresh")
+    apply(edits, fresh)
+    for version in releases.real:
+        project = shutil.copytree(copy(version, answers), tmp_path / version)
+        work(edits, project)
+        theirs = {name: (project / name).read_text() for name in torn}
+        update(project, releases.last)
+        assert conflicts(project) == torn
+        assert set(differences(project, fresh)) == torn
+        for name, text in theirs.items():
+            merged = (project / name).read_text()
+            assert merged.count("\n<<<<<<< before updating\n") >= 1 or merged.startswith("<<<<<<<")
+            assert set(text.splitlines()) <= set(merged.splitlines()), "a line was lost"
 
 
-def test_update_with_other_answers_equals_a_copy_with_them(template: Path, tmp_path: Path) -> None:
-    before = {"project_name": "app", "iac": "sam", "handler_mode": "multi"}
-    after = {
-        "iac": "cdk",
-        "runtime_style": "custom",
-        "handlers": {"api": "direct", "new": "direct"},
-    }
-    project = copy(template, tmp_path / "project", "v1.0.0", before)
-    git(project, "init", "--quiet")
-    commit(project, "Start")
-    update(project, "v1.0.0", **after)
-    fresh = copy(template, tmp_path / "fresh", "v1.0.0", before | after)
+# ---------------------------------------------------------------- other answers
+
+BASE = {"project_name": "my-app", "iac": "sam", "runtime_style": "managed"}
+MULTI = BASE | {"handler_mode": "multi", "handlers": {"api": "direct", "worker": "direct"}}
+SWITCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    **{
+        f"{one}-to-{other}": (MULTI | {"iac": one}, {"iac": other})
+        for one in ("sam", "cdk", "cli")
+        for other in ("sam", "cdk", "cli")
+        if one != other
+    },
+    "managed-to-custom": (BASE, {"runtime_style": "custom"}),
+    "custom-to-managed": (BASE | {"runtime_style": "custom"}, {"runtime_style": "managed"}),
+    "al2-to-al2023": (
+        BASE | {"runtime_style": "custom", "custom_os": "al2", "python_version": "3.11"},
+        {"custom_os": "al2023", "python_version": "3.14"},
+    ),
+    "single-to-multi": (
+        BASE,
+        {"handler_mode": "multi", "handlers": {"main": "direct", "b": "direct"}},
+    ),
+    "handler-added": (MULTI, {"handlers": {"a": "direct", "api": "direct", "worker": "direct"}}),
+    "handler-added-cdk": (
+        MULTI | {"iac": "cdk"},
+        {"handlers": {"a": "direct", "api": "direct", "worker": "direct"}},
+    ),
+    "handler-removed": (MULTI, {"handlers": {"worker": "direct"}}),
+    "handler-renamed": (
+        MULTI | {"iac": "cli"},
+        {"handlers": {"jobs": "direct", "worker": "direct"}},
+    ),
+    "selection": (MULTI, {"handler_selection": "environment"}),
+    "architecture": (BASE, {"architecture": "x86_64"}),
+    "python": (BASE, {"python_version": "3.13"}),
+    "region": (BASE, {"aws_region": "eu-west-1"}),
+    "no-ci": (BASE, {"ci": "none"}),
+    "company": (BASE | {"iac": "cli"}, {"resource_tags": {"team": "shop"}}),
+}
+
+
+@pytest.mark.parametrize(("before", "change"), SWITCHES.values(), ids=SWITCHES)
+def test_other_answers_give_what_a_copy_gives(
+    releases: Releases,
+    copy: Copy,
+    tmp_path: Path,
+    before: dict[str, Any],
+    change: dict[str, Any],
+) -> None:
+    """Together with all that the user added in places that the new answers have, too."""
+    after = before | change
+    project = shutil.copytree(copy(releases.now, before), tmp_path / "project")
+    edits = in_own_places(before)
+    work(edits, project)
+    update(project, releases.now, **change)
+    fresh = shutil.copytree(copy(releases.now, after), tmp_path / "fresh")
+    apply({name: edit for name, edit in edits.items() if stays(name, fresh)}, fresh)
+    assert conflicts(project) == set()
     assert differences(project, fresh) == []
-    assert (project / "src" / "app" / "handlers" / "new.py").exists()
 
 
-def test_handlers_come_and_go_without_conflicts(template: Path, tmp_path: Path) -> None:
-    answers = {"project_name": "app", "handler_mode": "multi", "iac": "cli"}
-    handlers = {"worker": "direct", "api": "direct"}
-    project = copy(template, tmp_path / "project", "v1.0.0", answers | {"handlers": handlers})
-    git(project, "init", "--quiet")
-    commit(project, "Start")
-    for chosen in ({**handlers, "new": "direct"}, {"new": "direct", "worker": "direct"}):
-        update(project, "v1.0.0", handlers=chosen)
-        assert "UU" not in git(project, "status", "--porcelain")
-        commit(project, "Update")
-        fresh = tmp_path / "-".join(chosen)
-        copy(template, fresh, "v1.0.0", answers | {"handlers": chosen})
-        assert differences(project, fresh) == []
+def stays(name: str, fresh: Path) -> bool:
+    """Whether a file stays when answers change: the template's own go with their layers."""
+    layers = ("infra/own.py", "scripts/own.sh", "template.yaml")
+    return (fresh / name).exists() or name not in layers
 
 
-def test_hostile_description_survives_an_update(template: Path, tmp_path: Path) -> None:
+def test_current_release_takes_other_answers(
+    releases: Releases, copy: Copy, tmp_path: Path
+) -> None:
+    """As README.md says it: `copier update --vcs-ref :current: --data iac=cdk`."""
+    project = shutil.copytree(copy(releases.real[0], BASE), tmp_path / "project")
+    command = ["copier", "update", "--defaults", "--vcs-ref", ":current:", "--data", "iac=cdk"]
+    subprocess.run(command, cwd=project, check=True, capture_output=True)
+    assert differences(project, copy(releases.real[0], BASE | {"iac": "cdk"})) == []
+
+
+# ---------------------------------------------------------------- any answers, any edits
+
+DIFFERENT = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_nothing_of_the_users_is_lost(
+    releases: Releases, copy: Copy, tmp_path: Path, turn: int
+) -> None:
+    """A pair of rows and lines anywhere in the files that both have: 200 updates in all."""
+    rows = st.sampled_from(TABLE)
+
+    @given(st.data(), st.just(turn), rows, rows)
+    @settings(max_examples=50, deadline=None, database=None, suppress_health_check=DIFFERENT)
+    def check(data: st.DataObject, turn: int, one: Combination, other: Combination) -> None:
+        version = releases.all[turn % len(releases.all)]
+        before, after = answers_of(one), answers_of(other)
+        source, target = copy(version, before), copy(releases.last, after)
+        common = sorted(files(source).keys() & files(target).keys() - {".copier-answers.yml"})
+        project = tmp_path / "project"
+        shutil.rmtree(project, ignore_errors=True)
+        shutil.copytree(source, project)
+
+        written: dict[str, list[str]] = {}
+        for number in range(data.draw(st.integers(1, 8), label="edits")):
+            name = data.draw(st.sampled_from(common), label="file")
+            lines = (project / name).read_text().splitlines()
+            place = data.draw(st.integers(0, len(lines)), label="line")
+            replaced = data.draw(st.integers(0, 2), label="lines replaced")
+            gone = {line for line in lines[place : place + replaced] if line.startswith("mine ")}
+            line = f"mine {number}"
+            lines[place : place + replaced] = [line]
+            (project / name).write_text("\n".join(lines) + "\n")
+            kept = [each for each in written.get(name, []) if each not in gone]
+            written[name] = [*kept, line]
+        commit(project, "Work")
+
+        changed = {name: value for name, value in after.items() if before.get(name) != value}
+        update(project, releases.last, **changed)
+        for name, mine in written.items():
+            lines = (project / name).read_text().splitlines()
+            assert [line for line in lines if line.startswith("mine ")] == sorted(
+                mine, key=lines.index
+            ), name
+            assert all(lines.count(line) == 1 for line in mine), name
+
+    check()
+
+
+# ---------------------------------------------------------------- the changelog
+
+
+def test_changelog_names_what_needs_hands(releases: Releases) -> None:
+    for old, new in zip(releases.all, releases.all[1:], strict=False):
+        assert unmentioned(releases.template, old, new) == [], f"{old} to {new}"
+
+
+def test_what_the_changelog_hides_is_found(releases: Releases, tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    subprocess.run(["git", "clone", "--quiet", releases.template, template], check=True)
+    old, new = releases.all[-2:]
+    (template / "CHANGELOG.md").write_text("# Changelog\n\n## v99.0.0\n\nNothing.\n")
+    questions = template / "copier.yml"
+    questions.write_text(
+        questions.read_text().replace("    AWS SAM: sam\n", "    AWS SAM: samba\n")
+    )
+    release(template, "v99.0.0")
+    assert unmentioned(template, old, "v99.0.0") == [
+        ".editorconfig",
+        "iac",
+        "src/<package>/context.py",
+    ]
+    assert unmentioned(template, new, "v99.0.0") == ["iac"]
+
+
+def test_changelog_is_kept_in_its_form() -> None:
+    text = (TEMPLATE / "CHANGELOG.md").read_text()
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    versions = [heading for heading in headings if heading != "Unreleased"]
+    assert headings[0] == "Unreleased" or top_version(text)
+    for heading in versions:
+        assert re.fullmatch(r"v\d+\.\d+\.\d+ \(\d{4}-\d{2}-\d{2}\)", heading), heading
+    numbers = [[int(part) for part in heading[1:].split()[0].split(".")] for heading in versions]
+    assert numbers == sorted(numbers, reverse=True)
+
+
+# ---------------------------------------------------------------- the answers file
+
+
+@pytest.fixture
+def addresses(releases: Releases) -> dict[str, str]:
+    """An environment in which git finds the template at addresses of the net."""
+    places = [
+        "https://github.com/org/lambda-template",
+        "https://somebody:secret@git.example.com/org/lambda-template",
+    ]
+    environment = {"GIT_CONFIG_COUNT": str(len(places))}
+    for number, place in enumerate(places):
+        environment[f"GIT_CONFIG_KEY_{number}"] = f"url.{releases.template}.insteadOf"
+        environment[f"GIT_CONFIG_VALUE_{number}"] = f"{place}.git"
+    return os.environ | environment
+
+
+@pytest.mark.parametrize(
+    ("source", "recorded"),
+    [
+        ("gh:org/lambda-template", "https://github.com/org/lambda-template"),
+        (
+            "git+https://github.com/org/lambda-template.git",
+            "https://github.com/org/lambda-template.git",
+        ),
+        (
+            "https://github.com/org/lambda-template.git",
+            "https://github.com/org/lambda-template.git",
+        ),
+        (
+            "https://somebody:secret@git.example.com/org/lambda-template.git",
+            "https://git.example.com/org/lambda-template.git",
+        ),
+    ],
+)
+def test_answers_file_is_one_for_renovate_and_holds_no_secret(
+    releases: Releases, addresses: dict[str, str], tmp_path: Path, source: str, recorded: str
+) -> None:
+    def run_copier(*arguments: str) -> None:
+        command = ["copier", *arguments, "--defaults", "--quiet"]
+        subprocess.run(command, cwd=tmp_path, env=addresses, check=True, capture_output=True)
+
+    project = tmp_path / "app"
+    run_copier("copy", "--vcs-ref", releases.now, source, "app")
+    text = (project / ".copier-answers.yml").read_text()
+    answers = yaml.safe_load(text)
+    assert answers["_src_path"] == recorded
+    assert answers["_commit"] == releases.now
+    for machine_fact in ("somebody", "secret", str(tmp_path), os.environ["HOME"]):
+        assert machine_fact not in text
+    if "github" in recorded:
+        start(project)
+        run_copier("update", "app")
+        assert f"_commit: {releases.last}\n" in (project / ".copier-answers.yml").read_text()
+
+
+def test_hostile_description_survives_an_update(
+    releases: Releases, copy: Copy, tmp_path: Path
+) -> None:
     hostile = """{{ braces }} {% tags %} "quotes" \\ 'more' # : $(touch owned) 日本語"""
-    answers = {"project_name": "app", "description": hostile}
-    project = copy(template, tmp_path / "project", "v1.0.0", answers)
-    git(project, "init", "--quiet")
-    commit(project, "Start")
-    update(project, "v1.1.0")
-    assert differences(project, copy(template, tmp_path / "fresh", "v1.1.0", answers)) == []
+    answers = {"project_name": "my-app", "description": hostile}
+    project = shutil.copytree(copy(releases.real[0], answers), tmp_path / "project")
+    update(project, releases.last)
+    assert differences(project, copy(releases.last, answers)) == []
+
+
+def test_company_answers_come_from_a_file(
+    releases: Releases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As README.md says it: `--data-file` decides, Copier's settings give defaults."""
+    (tmp_path / "org.yml").write_text("aws_region: eu-west-1\nresource_tags: {team: shop}\n")
+    (tmp_path / "settings.yml").write_text("defaults:\n  iac: cdk\n  aws_region: us-west-2\n")
+    monkeypatch.setenv("COPIER_SETTINGS_PATH", str(tmp_path / "settings.yml"))
+    command = ["copier", "copy", "--defaults", "--quiet", "--data-file", "org.yml"]
+    subprocess.run(
+        [*command, "--vcs-ref", releases.now, releases.template, "app"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    answers = yaml.safe_load((tmp_path / "app" / ".copier-answers.yml").read_text())
+    assert answers["aws_region"] == "eu-west-1"
+    assert answers["resource_tags"] == {"team": "shop"}
+    assert answers["iac"] == "cdk"

@@ -1,0 +1,1 @@
+"""What the tests of updates share: releases of the template, and work in projects."""
