@@ -15,9 +15,12 @@ import pytest
 import yaml
 
 from conftest import TEMPLATE
+from deploy import own
 from deploy.cycle import Application, client, read_until
 from deploy.facts import ACCOUNT, READERS, Facts, Recording, repository
+from deploy.own import own_parameter
 from deploy.stand_in import DIGEST
+from update.work import apply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -292,6 +295,7 @@ def test_life_cycle(iac: str, runtime_style: str, mode: str, application_of: Dep
 def test_failed_deployments_are_told_and_mended(iac: str, application_of: Deploy) -> None:
     application = application_of(iac, "managed")
     [function] = application.functions("dev")
+    apply(own_parameter(iac, application.name), application.directory)
 
     # Something else has the name of a part.
     if iac == "cli":
@@ -327,10 +331,16 @@ def test_failed_deployments_are_told_and_mended(iac: str, application_of: Deploy
     assert f"the smoke test of {function} failed" in errors
     broken = after(first)
     assert application.versions("dev") == {function: (first, [*versions, broken])}
-    application.edit("main", HANDLER % "mended")
+    application.edit("main", own.HANDLER)
     application.make("deploy")
     mended = after(broken)
     assert application.versions("dev") == {function: (mended, [*versions, broken, mended])}
+
+    # What the project has of its own is there, and goes with the stage.
+    parameter = f"{application.name}-dev-greeting"
+    answer = application.make("invoke", "STAGE=dev")[0]
+    assert json.loads(answer) == {"parameter": parameter}
+    assert parameter in application.remains("dev")
 
     # A rollback passes over it.
     _, errors = application.make("rollback")
