@@ -33,6 +33,9 @@ DEFAULTS = {
     "iac": "sam",
     "aws_region": "us-east-1",
     "ci": "github",
+    "resource_tags": {},
+    "permissions_boundary": "",
+    "alarm_topic": "",
 }
 
 
@@ -178,6 +181,73 @@ def test_refuses_handlers(snapshot: Path, tmp_path: Path, handlers: str, why: st
 def test_refuses_region(snapshot: Path, tmp_path: Path, region: str) -> None:
     sentence = refusal(snapshot, tmp_path / "app", aws_region=region)
     assert sentence.startswith(f"'{region}' cannot be an AWS region; write one such as")
+
+
+@pytest.mark.parametrize(
+    ("tags", "why"),
+    [
+        ("team", "The tags are no mapping; write names and values"),
+        ("[team]", "The tags are no mapping"),
+        ("{team: 42}", "The value of the tag 'team' is no text; write it in quotes"),
+        ("{team: }", "The value of the tag 'team' is no text"),
+        ("{1: shop}", "'1' cannot be the name of a tag"),
+        ("{a=b: shop}", "'a=b' cannot be the name of a tag"),
+        ("{two words: shop}", "'two words' cannot be the name of a tag"),
+        ("{Project: x}", "The tag 'Project' is made by the project itself or by AWS"),
+        ("{'aws:x': x}", "The tag 'aws:x' is made by the project itself or by AWS"),
+        ("{'stage:dev': x}", "The tag 'stage:dev' is made by the project itself or by AWS"),
+        ("{team: ' shop'}", "The tag 'team' cannot have the value ' shop'"),
+        ("{team: ''}", "The tag 'team' cannot have the value ''"),
+        ('{team: "it\'s"}', "The tag 'team' cannot have the value 'it's'"),
+        ("{team: $(touch owned)}", "The tag 'team' cannot have the value"),
+        (str({f"t{n}": "x" for n in range(31)}), "There are 31 tags; give at most 30"),
+        (str({"x" * 129: "x"}), "cannot be the name of a tag"),
+        (str({"x": "x" * 257}), "The tag 'x' cannot have the value"),
+    ],
+)
+def test_refuses_tags(snapshot: Path, tmp_path: Path, tags: str, why: str) -> None:
+    assert why in refusal(snapshot, tmp_path / "app", resource_tags=tags)
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "boundary",
+        "arn:aws:iam::123456789012:role/boundary",
+        "arn:aws:iam::1234:policy/boundary",
+        "arn:aws:iam::123456789012:policy/two words",
+        "arn:aws:iam::123456789012:policy/x\n",
+    ],
+)
+def test_refuses_permissions_boundary(snapshot: Path, tmp_path: Path, arn: str) -> None:
+    sentence = refusal(snapshot, tmp_path / "app", permissions_boundary=arn)
+    assert "cannot be a permissions boundary; write the ARN of a policy, such as" in sentence
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "alarms",
+        "arn:aws:sqs:us-east-1:123456789012:alarms",
+        "arn:aws:sns:us-east-1:123456789012:alarms.fifo",
+        "arn:aws:sns:us-east-1:123456789012:alarms:subscription",
+    ],
+)
+def test_refuses_alarm_topic(snapshot: Path, tmp_path: Path, arn: str) -> None:
+    sentence = refusal(snapshot, tmp_path / "app", alarm_topic=arn)
+    assert "cannot be a topic of alarms; write the ARN of an SNS topic" in sentence
+
+
+COMPANY = {
+    "resource_tags": {"team": "shop floor", "cost:center/a": "42", "e-mail": "me+you@example.com"},
+    "permissions_boundary": "arn:aws-us-gov:iam::123456789012:policy/company/boundary",
+    "alarm_topic": "arn:aws-cn:sns:cn-north-1:123456789012:alarms",
+}
+
+
+@pytest.mark.parametrize("iac", ["sam", "cdk", "cli"])
+def test_takes_what_a_company_answers(render: Render, iac: str) -> None:
+    assert recorded(render(iac=iac, **COMPANY)).items() >= COMPANY.items()
 
 
 @pytest.mark.parametrize(
@@ -381,6 +451,9 @@ def test_questionnaire_in_a_terminal(snapshot: Path, tmp_path: Path) -> None:
     questionnaire.answer("What deploys it?", DOWN * 2)
     questionnaire.answer("Which AWS region", "")
     questionnaire.answer("Which CI", DOWN)
+    questionnaire.answer("Which tags", ERASE + "{team: shop}")
+    questionnaire.answer("Which policy", "")
+    questionnaire.answer("Which SNS topic", "arn:aws:sns:us-east-1:123456789012:alarms")
     questionnaire.terminal.expect_exact("orders is ready.")
     questionnaire.terminal.expect(pexpect.EOF)
     questionnaire.terminal.close()
@@ -398,4 +471,7 @@ def test_questionnaire_in_a_terminal(snapshot: Path, tmp_path: Path) -> None:
         "iac": "cli",
         "aws_region": "us-east-1",
         "ci": "none",
+        "resource_tags": {"team": "shop"},
+        "permissions_boundary": "",
+        "alarm_topic": "arn:aws:sns:us-east-1:123456789012:alarms",
     }

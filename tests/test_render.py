@@ -306,7 +306,7 @@ def test_deprecated_system_is_told_in_the_readme(render: Render) -> None:
 
 
 def test_nothing_names_where_it_was_made(project: Path) -> None:
-    places = (str(TEMPLATE.parent), str(project.parent), "pypi.org", "pythonhosted", "npmjs.org")
+    places = (f"{TEMPLATE.parent}/", f"{project.parent}/", "pypi.org", "pythonhosted", "npmjs.org")
     for path, text in texts(project):
         if path.name != ".copier-answers.yml":  # which Copier writes
             assert [place for place in places if place in text] == [], path
