@@ -18,7 +18,7 @@ from conftest import TEMPLATE
 from deploy import own
 from deploy.cycle import Application, client, read_until
 from deploy.facts import ACCOUNT, READERS, Facts, Recording, repository
-from deploy.own import own_parameter
+from deploy.own import own_log
 from deploy.stand_in import DIGEST
 from update.work import apply
 
@@ -295,7 +295,7 @@ def test_life_cycle(iac: str, runtime_style: str, mode: str, application_of: Dep
 def test_failed_deployments_are_told_and_mended(iac: str, application_of: Deploy) -> None:
     application = application_of(iac, "managed")
     [function] = application.functions("dev")
-    apply(own_parameter(iac, application.name), application.directory)
+    apply(own_log(iac, application.name), application.directory)
 
     # Something else has the name of a part.
     if iac == "cli":
@@ -337,10 +337,9 @@ def test_failed_deployments_are_told_and_mended(iac: str, application_of: Deploy
     assert application.versions("dev") == {function: (mended, [*versions, broken, mended])}
 
     # What the project has of its own is there, and goes with the stage.
-    parameter = f"{application.name}-dev-greeting"
-    answer = application.make("invoke", "STAGE=dev")[0]
-    assert json.loads(answer) == {"parameter": parameter}
-    assert parameter in application.remains("dev")
+    log = f"{application.name}-dev-orders"
+    assert json.loads(application.make("invoke", "STAGE=dev")[0]) == {"log": log}
+    assert log in application.remains("dev")
 
     # A rollback passes over it.
     _, errors = application.make("rollback")

@@ -41,12 +41,13 @@ export AWS_DEFAULT_REGION=$AWS_REGION AWS_PAGER=''
   || die "'$AWS_REGION' cannot be an AWS region; set AWS_REGION to one such as $default_region"
 if [ -z "${AWS_PROFILE:-}" ]; then unset AWS_PROFILE; fi
 
-# check_aws: the AWS CLI must be there, and AWS must take its credentials.
+# check_aws: the AWS CLI must be there, and AWS must take its credentials. Sets $partition and $account.
 check_aws() {
   local answer
   need aws 'install the AWS CLI, version 2: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html'
   if answer=$(aws sts get-caller-identity --query Arn --output text 2>&1); then
     say "Stage $STAGE in $AWS_REGION, as $answer"
+    IFS=: read -r _ partition _ _ account _ <<<"$answer"
     return
   fi
   answer=$(tr '\n' ' ' <<<"$answer")
@@ -64,16 +65,26 @@ check_aws() {
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# value COMMAND...: print the one value that an AWS CLI command with --query asks for, or nothing where the thing is
-# not there. JSON, as text output would be one answer for each page.
-value() {
-  local answer
-  if ! answer=$("$@" --output json 2>"$work/error"); then
+# answer COMMAND...: print what an AWS CLI command prints, or nothing where the thing is not there.
+answer() {
+  local text
+  if ! text=$("$@" 2>"$work/error"); then
     if grep -Eq 'NotFound|NoSuchEntity|does not exist' "$work/error"; then return; fi
     die "$(tr '\n' ' ' <"$work/error")"
   fi
-  answer=${answer//\"/}
-  if [ "$answer" != null ]; then printf '%s\n' "$answer"; fi
+  printf '%s\n' "$text"
+}
+
+# gone COMMAND...: delete something; it may be gone already.
+gone() { answer "$@" >/dev/null; }
+
+# value COMMAND...: print the one value that an AWS CLI command with --query asks for, or nothing where the thing is
+# not there. JSON, as text output would be one answer for each page.
+value() {
+  local text
+  text=$(answer "$@" --output json) || exit
+  text=${text//\"/}
+  if [ "$text" != null ]; then printf '%s\n' "$text"; fi
 }
 
 # tag_map TAG... and tag_list TAG...: print NAME=VALUE tags in the two forms of JSON that AWS takes. Neither names nor
@@ -92,6 +103,12 @@ tag_list() {
 
 # function_name NAME: what the function is called in this stage.
 function_name() { printf '%s\n' "$project-$STAGE-$1"; }
+
+# function_arn FUNCTION
+function_arn() { printf '%s\n' "arn:$partition:lambda:$AWS_REGION:$account:function:$1"; }
+
+# log_group_arn FUNCTION: print the ARN of its log group, which covers the streams.
+log_group_arn() { printf '%s\n' "arn:$partition:logs:$AWS_REGION:$account:log-group:/aws/lambda/$1:*"; }
 
 # chosen_function: the name that HANDLER gives, as module or with hyphens; the first one where it is not set.
 chosen_function() {

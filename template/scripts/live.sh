@@ -68,9 +68,11 @@ move_live() {
 # publish FUNCTION: publish what is new in $LATEST, and print the version's number; where nothing is new, the last one's.
 publish() { value aws lambda publish-version --function-name "$1" --query Version; }
 
-# go_live: publish a version of each function, and point `live` of all to them if all pass their tests.
+# go_live: publish a version of each function, and point `live` of all to them if all pass their tests. Leaves them in
+# $versions, in the order of $functions.
+versions=()
 go_live() {
-  local name i versions=() failed=''
+  local name i failed=''
   for name in "${functions[@]}"; do
     versions+=("$(publish "$(function_name "$name")")")
   done
@@ -87,12 +89,12 @@ go_live() {
 
 # print_outputs IMAGE: what is deployed, on standard output.
 print_outputs() {
-  local name function
+  local i function
   printf 'image      %s\n' "$1"
-  for name in "${functions[@]}"; do
-    function=$(function_name "$name")
-    printf 'alias      %s\n' "$(value aws lambda get-alias --function-name "$function" --name live \
-      --query "join(' ', [AliasArn, '(version', FunctionVersion])"))"
-    printf 'log group  /aws/lambda/%s\n' "$function"
+  for i in "${!functions[@]}"; do
+    function=$(function_name "${functions[i]}")
+    printf 'function   %s\n' "$(function_arn "$function")"
+    printf 'alias      %s (version %s)\n' "$(function_arn "$function"):live" "${versions[i]}"
+    printf 'log group  %s\n' "/aws/lambda/$function"
   done
 }

@@ -167,7 +167,6 @@ class Application:
         groups = client("logs").get_paginator("describe_log_groups").paginate()
         alarms = client("cloudwatch").get_paginator("describe_alarms").paginate()
         stacks = client("cloudformation").get_paginator("describe_stacks").paginate()
-        parameters = client("ssm").get_paginator("describe_parameters").paginate()
         repositories = client("ecr").get_paginator("describe_repositories").paginate()
         names = [
             *(one["FunctionName"] for page in functions for one in page["Functions"]),
@@ -175,7 +174,6 @@ class Application:
             *(one["logGroupName"] for page in groups for one in page["logGroups"]),
             *(one["AlarmName"] for page in alarms for one in page["MetricAlarms"]),
             *(one["StackName"] for page in stacks for one in page["Stacks"]),
-            *(one["Name"] for page in parameters for one in page["Parameters"]),
             *(one["repositoryName"] for page in repositories for one in page["repositories"]),
         ]
         found = [name for name in names if name.removeprefix("/aws/lambda/").startswith(prefix)]

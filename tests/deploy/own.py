@@ -1,4 +1,4 @@
-"""What users add in the places that are theirs: a parameter that their function may read."""
+"""What users add in the places that are theirs: a log that their function may write."""
 
 from __future__ import annotations
 
@@ -14,58 +14,59 @@ import os
 
 
 def handler(event, context):
-    return {"parameter": os.environ["PARAMETER"]}
+    return {"log": os.environ["ORDERS"]}
 """
 
 SAM = {
-    ">>> yours: environment": "        PARAMETER: !Ref Greeting\n",
+    ">>> yours: environment": "        ORDERS: !Ref Orders\n",
     ">>> yours: more permissions of main": """\
               - Effect: Allow
-                Action: ssm:GetParameter
-                Resource: !Sub arn:${AWS::Partition}:ssm:*:*:parameter/${Greeting}
+                Action: [logs:CreateLogStream, logs:PutLogEvents]
+                Resource: !GetAtt Orders.Arn
 """,
     ">>> yours: resources": """\
-  Greeting:
-    Type: AWS::SSM::Parameter
+  Orders:
+    Type: AWS::Logs::LogGroup
     Properties:
-      Name: !Sub NAME-${Stage}-greeting
-      Type: String
-      Value: hello
+      LogGroupName: !Sub NAME-${Stage}-orders
+      RetentionInDays: 7
 """,
 }
 
 CDK = '''\
-"""The greeting."""
+"""The log of orders."""
 
-from aws_cdk import aws_ssm as ssm
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_logs as logs
 
 
 def extend(stack, settings):
-    """Keep it in a parameter that the function may read."""
-    name = f"NAME-{settings.stage}-greeting"
-    greeting = ssm.StringParameter(
-        stack, "Greeting", parameter_name=name, string_value="hello", simple_name=True
+    """Keep it as long as the stage."""
+    name = f"NAME-{settings.stage}-orders"
+    orders = logs.LogGroup(
+        stack, "Orders", log_group_name=name, removal_policy=RemovalPolicy.DESTROY
     )
     main = stack.functions["main"].function
-    main.add_environment("PARAMETER", greeting.parameter_name)
-    greeting.grant_read(main)
+    main.add_environment("ORDERS", orders.log_group_name)
+    orders.grant_write(main)
 '''
 
 CLI = {
-    "own_environment": """printf '%s\\n' "PARAMETER=$project-$STAGE-greeting";""",
+    "own_environment": """printf '%s\\n' "ORDERS=$project-$STAGE-orders";""",
     "own_statements": (
-        """echo '{"Effect": "Allow", "Action": "ssm:GetParameter", "Resource": "*"}';"""
+        """echo '{"Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": "*"}';"""
     ),
     "put_own_resources": (
-        """aws ssm put-parameter --name "$project-$STAGE-greeting" --type String """
-        """--value hello --overwrite >/dev/null;"""
+        """aws logs create-log-group --log-group-name "$project-$STAGE-orders" || true;"""
     ),
-    "list_own_resources": """printf 'parameter  %s\\n' "$project-$STAGE-greeting";""",
-    "delete_own_resources": """aws ssm delete-parameter --name "$project-$STAGE-greeting";""",
+    "list_own_resources": """printf 'log group  %s\\n' "$project-$STAGE-orders";""",
+    "delete_own_resources": (
+        """aws logs delete-log-group --log-group-name "$project-$STAGE-orders";"""
+    ),
 }
 
 
-def own_parameter(iac: str, project: str) -> Edits:
+def own_log(iac: str, project: str) -> Edits:
     """The edits that add it."""
     if iac == "sam":
         changes = (insert(marker, text.replace("NAME", project)) for marker, text in SAM.items())

@@ -36,10 +36,9 @@ put_own_resources
 for name in "${functions[@]}"; do
   function=$(function_name "$name")
   put_log_group "$function"
-  put_role "$function"
-  put_function "$name" "$function" "$uri"
+  put_role "$name" "$function"
   put_alarms "$function"
-  put_tags "$function"
+  put_function "$name" "$function" "$uri"
 done
 go_live
 put_own_triggers

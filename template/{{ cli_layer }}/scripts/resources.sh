@@ -3,14 +3,15 @@
 # that a deployment can be repeated, and completes an interrupted one. Sourced, never run.
 
 stage_tags=("${tags[@]}" "stage=$STAGE")
+newline=$'\n'
 # What other stages and projects made is neither changed nor deleted.
 function_owner="join(',', [not_null(Tags.project, ''), not_null(Tags.stage, '')])"
 role_owner="join(',', [Role.Tags[?Key=='project'].Value | [0] || '', Role.Tags[?Key=='stage'].Value | [0] || ''])"
 
-# log_group FUNCTION: print the ARN of its log group, which covers the streams, and the retention; or nothing.
+# log_group FUNCTION: print the name of its log group and the retention, or nothing.
 log_group() {
   value aws logs describe-log-groups --log-group-name-prefix "/aws/lambda/$1" \
-    --query "logGroups[?logGroupName=='/aws/lambda/$1'].join(' ', [arn, to_string(retentionInDays)]) | [0]"
+    --query "logGroups[?logGroupName=='/aws/lambda/$1'].join(' ', [logGroupName, to_string(retentionInDays)]) | [0]"
 }
 
 # put_log_group FUNCTION
@@ -36,29 +37,27 @@ role_name() {
   printf '%s\n' "$name"
 }
 
-# put_role FUNCTION
+# put_role NAME FUNCTION: sets $role_arn.
 put_role() {
-  local role actual owner boundary group
-  role=$(role_name "$1")
+  local role actual owner boundary
+  role=$(role_name "$2")
   actual=$(value aws iam get-role --role-name "$role" \
-    --query "join(' ', [$role_owner, not_null(Role.PermissionsBoundary.PermissionsBoundaryArn, '')])")
-  owner=${actual%% *}
-  boundary=${actual##* }
+    --query "join(' ', [$role_owner, Role.Arn, not_null(Role.PermissionsBoundary.PermissionsBoundaryArn, '')])")
+  read -r owner role_arn boundary <<<"$actual"
   if [ -z "$actual" ]; then
     say "Creating the role $role"
     # With its boundary from the first moment: an account may refuse roles without one.
-    aws iam create-role --role-name "$role" --description "Role of the function $1" \
-      --assume-role-policy-document file://scripts/trust.json --tags "$(tag_list "${stage_tags[@]}")" \
-      ${PERMISSIONS_BOUNDARY_ARN:+--permissions-boundary "$PERMISSIONS_BOUNDARY_ARN"} >/dev/null
     boundary=$PERMISSIONS_BOUNDARY_ARN
+    role_arn=$(value aws iam create-role --role-name "$role" --description "Role of the function $2" \
+      --assume-role-policy-document file://scripts/trust.json --tags "$(tag_list "${stage_tags[@]}")" \
+      ${PERMISSIONS_BOUNDARY_ARN:+--permissions-boundary "$PERMISSIONS_BOUNDARY_ARN"} --query Role.Arn)
     aws iam wait role-exists --role-name "$role"
   elif [ "$owner" != "$project,$STAGE" ]; then
     die "the role $role exists already and is not this stage's; delete it, or deploy to another STAGE"
   fi
 
-  group=$(log_group "$1")
   aws iam put-role-policy --role-name "$role" --policy-name function \
-    --policy-document "$(permissions "${group% *}" "$(own_statements "${1#"$project-$STAGE-"}")")"
+    --policy-document "$(permissions "$(log_group_arn "$2")" "$(own_statements "$1")")"
   if [ -n "$PERMISSIONS_BOUNDARY_ARN" ] && [ "$boundary" != "$PERMISSIONS_BOUNDARY_ARN" ]; then
     aws iam put-role-permissions-boundary --role-name "$role" --permissions-boundary "$PERMISSIONS_BOUNDARY_ARN"
   elif [ -z "$PERMISSIONS_BOUNDARY_ARN" ] && [ -n "$boundary" ]; then
@@ -84,60 +83,61 @@ environment_json() {
   printf '{"Variables": {%s}}\n' "$result"
 }
 
-# is_configured NAME FUNCTION ROLE_ARN COMMAND: whether the function's configuration is as it should be.
-is_configured() {
-  local query wanted line count=0
-  query='[Role, to_string(MemorySize), to_string(Timeout), to_string(EphemeralStorage.Size), TracingConfig.Mode'
-  query+=', LoggingConfig.LogFormat, LoggingConfig.LogGroup, LoggingConfig.ApplicationLogLevel'
-  query+=", join(' ', ImageConfigResponse.ImageConfig.Command || \`[]\`)"
-  query+=", to_string(length(keys(Environment.Variables || \`{}\`)))"
-  wanted="$3|$memory_size|$timeout|$ephemeral_storage|Active|JSON|/aws/lambda/$2|$LOG_LEVEL|$4"
-  local values=''
-  while read -r line; do
-    query+=", Environment.Variables.\"${line%%=*}\""
-    values+="|${line#*=}"
-    count=$((count + 1))
-  done < <(variables "$1")
-  wanted+="|$count$values"
-  [ "$(aws lambda get-function-configuration --function-name "$2" --output text \
-    --query "join('|', $query][].not_null(@, ''))")" = "$wanted" ]
-}
-
-# put_function NAME FUNCTION IMAGE: $LATEST becomes as it should be.
+# put_function NAME FUNCTION IMAGE: $LATEST and the tags become as they should be, with the role $role_arn.
 put_function() {
-  local role_arn command configuration actual
-  role_arn=$(value aws iam get-role --role-name "$(role_name "$2")" --query Role.Arn)
+  local command options query wanted tag_query='' wanted_tags='' actual state line count=0
   command=$(command_of "$1")
-  configuration=(--role "$role_arn" --memory-size "$memory_size" --timeout "$timeout"
+  options=(--role "$role_arn" --memory-size "$memory_size" --timeout "$timeout"
     --ephemeral-storage "Size=$ephemeral_storage" --tracing-config Mode=Active
     --logging-config "LogFormat=JSON,LogGroup=/aws/lambda/$2,ApplicationLogLevel=$LOG_LEVEL"
     --image-config "{${command:+\"Command\": [\"$command\"]}}" --environment "$(environment_json "$1")")
 
-  actual=$(value aws lambda get-function --function-name "$2" --query "join(' ', [$function_owner,
-    Configuration.State, not_null(Configuration.LastUpdateStatus, ''), Code.ImageUri, Configuration.Architectures[0]])")
+  # One question for all that could have to change: a line for the state, one for the configuration, one for the tags.
+  query='Role, to_string(MemorySize), to_string(Timeout), to_string(EphemeralStorage.Size), TracingConfig.Mode'
+  query+=', LoggingConfig.LogFormat, LoggingConfig.LogGroup, LoggingConfig.ApplicationLogLevel'
+  query+=", join(' ', ImageConfigResponse.ImageConfig.Command || \`[]\`)"
+  wanted="$role_arn|$memory_size|$timeout|$ephemeral_storage|Active|JSON|/aws/lambda/$2|$LOG_LEVEL|$command"
+  while read -r line; do
+    query+=", Environment.Variables.\"${line%%=*}\""
+    wanted+="|${line#*=}"
+    count=$((count + 1))
+  done < <(variables "$1")
+  query+=", to_string(length(keys(Environment.Variables || \`{}\`)))"
+  wanted+="|$count"
+  for line in "${stage_tags[@]}"; do
+    tag_query+=", Tags.\"${line%%=*}\""
+    wanted_tags+="|${line#*=}"
+  done
+  actual=$(answer aws lambda get-function --function-name "$2" --output text --query "join('$newline', [
+    join(' ', [$function_owner, Configuration.State, Configuration.LastUpdateStatus || 'None',
+      Code.ImageUri || 'None', Configuration.Architectures[0]]),
+    Configuration.join('|', [$query][].not_null(@, '')),
+    join('|', [''$tag_query][].not_null(@, ''))])")
   if [ -z "$actual" ]; then
     say "Creating the function $2"
-    create_function "$2" "$3" "${configuration[@]}"
+    create_function "$2" "$3" "${options[@]}"
     aws lambda wait function-active-v2 --function-name "$2"
     return
   fi
 
-  [[ $actual == "$project,$STAGE "* ]] \
+  state=${actual%%"$newline"*}
+  [[ $state == "$project,$STAGE "* ]] \
     || die "the function $2 exists already and is not this stage's; delete it, or deploy to another STAGE"
 
   # An interrupted deployment may have left it busy.
-  if [[ $actual == *' Pending '* ]]; then aws lambda wait function-active-v2 --function-name "$2"; fi
-  if [[ $actual == *' InProgress '* ]]; then aws lambda wait function-updated-v2 --function-name "$2"; fi
-  if ! is_configured "$1" "$2" "$role_arn" "$command"; then
+  if [[ $state == *' Pending '* ]]; then aws lambda wait function-active-v2 --function-name "$2"; fi
+  if [[ $state == *' InProgress '* ]]; then aws lambda wait function-updated-v2 --function-name "$2"; fi
+  if [[ $actual != *"$newline$wanted$newline"* ]]; then
     say "Configuring the function $2"
-    aws lambda update-function-configuration --function-name "$2" "${configuration[@]}" >/dev/null
+    aws lambda update-function-configuration --function-name "$2" "${options[@]}" >/dev/null
     aws lambda wait function-updated-v2 --function-name "$2"
   fi
-  if [[ $actual != *" $3 $architecture" ]]; then
+  if [[ $state != *" $3 $architecture" ]]; then
     say "Updating the code of the function $2"
     aws lambda update-function-code --function-name "$2" --image-uri "$3" --architectures "$architecture" >/dev/null
     aws lambda wait function-updated-v2 --function-name "$2"
   fi
+  if [[ $actual != *"$newline$wanted_tags" ]]; then put_tags "$2"; fi
 }
 
 # create_function FUNCTION IMAGE OPTION...: a new role takes seconds until Lambda may assume it.
@@ -169,26 +169,16 @@ put_alarms() {
 # put_tags FUNCTION: what was made with other tags gets those of now. The function is the last one: where its tags are
 # right, all are. Tags that are no longer wanted stay, as others may have set them.
 put_tags() {
-  local actual arn account tag query='' wanted='' kind
-  for tag in "${stage_tags[@]}"; do
-    query+=", Tags.\"${tag%%=*}\""
-    wanted+="|${tag#*=}"
-  done
-  actual=$(aws lambda get-function --function-name "$1" --output text \
-    --query "join('|', [Configuration.FunctionArn$query][].not_null(@, ''))")
-  arn=${actual%%|*}
-  if [ "$actual" = "$arn$wanted" ]; then return; fi
-
+  local kind
   say "Tagging all that belongs to $1"
-  account=$(cut -d : -f 5 <<<"$arn")
   for kind in errors throttles; do
     aws cloudwatch tag-resource --tags "$(tag_list "${stage_tags[@]}")" \
-      --resource-arn "${arn%%:lambda:*}:cloudwatch:$AWS_REGION:$account:alarm:$1-$kind"
+      --resource-arn "arn:$partition:cloudwatch:$AWS_REGION:$account:alarm:$1-$kind"
   done
   aws logs tag-resource --tags "$(tag_map "${stage_tags[@]}")" \
-    --resource-arn "${arn%%:lambda:*}:logs:$AWS_REGION:$account:log-group:/aws/lambda/$1"
+    --resource-arn "arn:$partition:logs:$AWS_REGION:$account:log-group:/aws/lambda/$1"
   aws iam tag-role --role-name "$(role_name "$1")" --tags "$(tag_list "${stage_tags[@]}")"
-  aws lambda tag-resource --resource "$arn" --tags "$(tag_map "${stage_tags[@]}")"
+  aws lambda tag-resource --resource "$(function_arn "$1")" --tags "$(tag_map "${stage_tags[@]}")"
 }
 
 # stage_functions: print the functions of this stage, those of removed handlers too.
@@ -242,11 +232,9 @@ delete_function() {
     while function_exists "$1"; do sleep 1; done
   fi
   aws cloudwatch delete-alarms --alarm-names "$1-errors" "$1-throttles"
-  if log_group_exists "$1"; then aws logs delete-log-group --log-group-name "/aws/lambda/$1"; fi
+  gone aws logs delete-log-group --log-group-name "/aws/lambda/$1"
   if role_exists "$role"; then
-    if [ -n "$(value aws iam get-role-policy --role-name "$role" --policy-name function --query PolicyName)" ]; then
-      aws iam delete-role-policy --role-name "$role" --policy-name function
-    fi
+    gone aws iam delete-role-policy --role-name "$role" --policy-name function
     aws iam delete-role --role-name "$role"
   fi
 }
