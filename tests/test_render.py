@@ -115,6 +115,14 @@ def test_text_is_tidy(project: Path) -> None:
         assert blank not in text, f"{path}: too many blank lines"
 
 
+def test_places_of_the_users_are_told_apart(project: Path) -> None:
+    """git finds the place of an edit by the lines around it, so a marker stands once in a file."""
+    for path, text in texts(project):
+        lines = [line for line in text.splitlines() if line.lstrip().startswith("# >>> yours")]
+        assert len(set(lines)) == len(lines), path
+        assert text.count("# <<<\n") == len(lines), path
+
+
 def test_names_are_legal_everywhere(project: Path) -> None:
     for path in project.rglob("*"):
         assert re.fullmatch(r"[A-Za-z0-9._-]+", path.name), path

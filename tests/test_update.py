@@ -21,7 +21,14 @@ from hypothesis import strategies as st
 from combinations import CORE, TABLE, Combination
 from conftest import TEMPLATE
 from update.git import commit, conflicts, git, release, start
-from update.releases import Releases, history, make_releases, top_version, unmentioned
+from update.releases import (
+    Releases,
+    history,
+    make_releases,
+    own_places,
+    top_version,
+    unmentioned,
+)
 from update.work import apply, everywhere, in_own_places, work
 
 if TYPE_CHECKING:
@@ -161,6 +168,20 @@ def test_update_keeps_a_second_years_work(
             merged = (project / name).read_text()
             assert merged.count("\n<<<<<<< before updating\n") >= 1 or merged.startswith("<<<<<<<")
             assert set(text.splitlines()) <= set(merged.splitlines()), "a line was lost"
+        make = ["make", "--silent", "settle-locks"]  # with which `make lock` begins
+        subprocess.run(make, cwd=project, check=True)
+        untouched = copy(releases.last, answers) / "requirements.txt"
+        assert (project / "requirements.txt").read_text() == untouched.read_text()
+
+
+def test_places_of_the_users_stay_as_they_are(releases: Releases) -> None:
+    first = own_places(releases.template, releases.real[0])
+    assert len(first) >= 6
+    for version in releases.all:
+        now = own_places(releases.template, version)
+        for name, lines in first.items():
+            left = [line for line in now[name] if line in lines]
+            assert left == lines, f"{name} in {version}"
 
 
 # ---------------------------------------------------------------- other answers

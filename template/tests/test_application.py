@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,13 @@ def invoke(application: Any, function: str, event: Any) -> tuple[Any, str, str |
     )
     log = base64.b64decode(answer["LogResult"]).decode()
     return json.loads(answer["Payload"].read()), log, answer.get("FunctionError")
+
+
+def test_every_handler_is_deployed() -> None:
+    script = (PROJECT / "scripts" / "project.sh").read_text()
+    [deployed] = re.findall(r"^functions=\((.*)\)$", script, re.MULTILINE)
+    names = [module.replace("_", "-") for module in handlers()]
+    assert sorted(names) == sorted(deployed.split()), "answer `handlers` anew with copier update"
 
 
 @pytest.mark.parametrize(("function", "handler"), list(zip(FUNCTIONS, handlers(), strict=True)))

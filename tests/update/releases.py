@@ -205,6 +205,20 @@ def unmentioned(template: Path, old: str, new: str) -> list[str]:
     return sorted(name for name in gone | changed if f"`{name}`" not in section)
 
 
+def own_places(template: Path, version: str) -> dict[str, list[str]]:
+    """File -> what users rely on in it: all of a file that is theirs, and the markers of others."""
+    places = {}
+    names = git(template, "ls-tree", "-r", "-z", "--name-only", version, "template/")
+    for name in names.rstrip("\0").split("\0"):
+        text = git(template, "show", f"{version}:{name}")
+        lines = text.splitlines()
+        markers = [line for line in lines if ">>> yours" in line and line.lstrip().startswith("#")]
+        theirs = name.endswith(("/own.py", "/own.sh", "/stages.sh", "/environment.toml"))
+        if theirs or markers:
+            places[name] = lines if theirs else markers
+    return places
+
+
 def rendered_paths(template: Path, version: str) -> set[str]:
     """Paths in projects, whatever the layers."""
     names = git(template, "ls-tree", "-r", "-z", "--name-only", f"{version}:template")
