@@ -116,7 +116,7 @@ def test_text_is_tidy(project: Path) -> None:
 
 
 def test_places_of_the_users_are_told_apart(project: Path) -> None:
-    """git finds the place of an edit by the lines around it, so a marker stands once in a file."""
+    """Git finds the place of an edit by the lines around it, so a marker stands once in a file."""
     for path, text in texts(project):
         lines = [line for line in text.splitlines() if line.lstrip().startswith("# >>> yours")]
         assert len(set(lines)) == len(lines), path
