@@ -267,6 +267,10 @@ def test_top_heading_without_a_tag_is_released(runner: Runner) -> None:
     assert "gh release create v1.1.0 --verify-tag" in runner.calls.read_text()
     notes = runner.workspace.with_name("notes.md").read_text()
     assert notes.strip() == "### Fixed\n\n- A thing."
+    assert "--prerelease" not in runner.calls.read_text()
+    publish(runner, "## v1.2.0rc1 (2026-12-02)\n\n- A try.\n\n")
+    assert "gh release create v1.2.0rc1" in runner.calls.read_text()
+    assert "--prerelease" in runner.calls.read_text()
 
 
 @pytest.mark.parametrize(

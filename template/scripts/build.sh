@@ -39,7 +39,8 @@ trap 'rm -f "$id_file"' EXIT
 
 # A constant date: a date that moves would give a new image, and a deployment, where nothing changed.
 options=(--build-arg "SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-315532800}")
-if [ -f "${PIP_CONFIG_FILE-}" ]; then
+if [ -n "${PIP_CONFIG_FILE-}" ]; then
+  [ -f "$PIP_CONFIG_FILE" ] || die "there is no file '$PIP_CONFIG_FILE'; set PIP_CONFIG_FILE to a pip.conf"
   options+=(--secret "id=pip,src=$PIP_CONFIG_FILE")
 fi
 

@@ -5,7 +5,8 @@
 #   ALARM_TOPIC_ARN           the SNS topic that hears of alarms; none if empty
 #   PERMISSIONS_BOUNDARY_ARN  the policy that bounds the functions' roles; none if empty
 #
-# What no stage says is as the answers of the template say it.
+# What no stage says is as the answers of the template say it. $partition and $account are at hand, for stages in other
+# accounts: PERMISSIONS_BOUNDARY_ARN=arn:$partition:iam::$account:policy/boundary
 
 case $STAGE in
   prod)

@@ -24,7 +24,7 @@ PARTS = ("CHANGELOG.md", "copier.yml", "includes", "template")
 def top_version(changelog: str) -> str | None:
     """The version in the top heading of a changelog, or nothing where that is not released."""
     heading = re.search(r"^## (.*)$", changelog, re.MULTILINE)
-    version = re.match(r"v\d+\.\d+\.\d+", heading[1]) if heading else None
+    version = re.match(r"v\d+\.\d+\.\d+((a|b|rc)\d+)?", heading[1]) if heading else None
     return version[0] if version else None
 
 

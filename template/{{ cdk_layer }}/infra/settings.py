@@ -9,6 +9,8 @@ from typing import Self
 from aws_cdk.aws_lambda import ApplicationLogLevel
 from constructs import Node
 
+from . import facts
+
 NO_DIGEST = f"sha256:{'0' * 64}"
 
 
@@ -30,8 +32,8 @@ class Settings:
     stage: str = "dev"
     image_digest: str = NO_DIGEST
     log_level: str = "INFO"
-    alarm_topic_arn: str = ""
-    permissions_boundary_arn: str = ""
+    alarm_topic_arn: str = facts.ALARM_TOPIC_ARN
+    permissions_boundary_arn: str = facts.PERMISSIONS_BOUNDARY_ARN
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -48,4 +50,4 @@ class Settings:
     def from_context(cls, node: Node) -> Self:
         """Read them from the context of a construct's node; what is missing takes its default."""
         values = {name: node.try_get_context(name) for name in cls.__dataclass_fields__}
-        return cls(**{name: value for name, value in values.items() if value})
+        return cls(**{name: value for name, value in values.items() if value is not None})

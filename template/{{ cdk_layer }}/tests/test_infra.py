@@ -35,8 +35,8 @@ def synthesize(settings: Settings) -> Template:
 
 @pytest.fixture(scope="module")
 def default() -> Template:
-    """The stage that is deployed where nothing else is said."""
-    return synthesize(Settings())
+    """The stage that is deployed where nothing else is said, without alarm topic and boundary."""
+    return synthesize(Settings(alarm_topic_arn="", permissions_boundary_arn=""))
 
 
 @pytest.fixture(scope="module")

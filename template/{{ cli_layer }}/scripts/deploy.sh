@@ -17,8 +17,6 @@ TEXT
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # shellcheck source=scripts/live.sh
 . scripts/live.sh
-# shellcheck source=scripts/stages.sh
-. scripts/stages.sh
 # shellcheck source=/dev/null
 . scripts/settings.sh
 # shellcheck source=scripts/own.sh
@@ -27,6 +25,8 @@ TEXT
 . scripts/resources.sh
 options "$@"
 check_aws
+# shellcheck source=scripts/stages.sh
+. scripts/stages.sh
 trap 'die "interrupted; run it again, and it completes what is missing"' INT TERM
 
 image=$(scripts/build.sh)

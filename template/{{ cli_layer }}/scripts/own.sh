@@ -1,6 +1,10 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154
 # What the project has of its own, beyond what the template gives every project: yours to fill, and no update of the
 # template touches it. Sourced by the scripts; $project, $STAGE and the functions of scripts/common.sh are at hand.
+
+# own_settings NAME: change $memory_size (MB), $timeout (seconds) or $ephemeral_storage (MB) of the function, such as
+#   if [ "$1" = worker ]; then timeout=300; fi
+own_settings() { :; }
 
 # own_environment NAME: print more environment variables of the function, one NAME=VALUE a line, such as
 #   printf '%s\n' "TABLE=$project-$STAGE-orders"

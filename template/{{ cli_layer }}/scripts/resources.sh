@@ -86,6 +86,8 @@ environment_json() {
 # put_function NAME FUNCTION IMAGE: $LATEST and the tags become as they should be, with the role $role_arn.
 put_function() {
   local command options query wanted tag_query='' wanted_tags='' actual state line count=0
+  local memory_size=$memory_size timeout=$timeout ephemeral_storage=$ephemeral_storage
+  own_settings "$1"
   command=$(command_of "$1")
   options=(--role "$role_arn" --memory-size "$memory_size" --timeout "$timeout"
     --ephemeral-storage "Size=$ephemeral_storage" --tracing-config Mode=Active

@@ -18,11 +18,11 @@ TEXT
 . scripts/live.sh
 # shellcheck source=/dev/null
 . scripts/stage.sh
-# shellcheck source=scripts/stages.sh
-. scripts/stages.sh
 options "$@"
 need sam 'install the AWS SAM CLI: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/install-sam-cli.html'
 check_aws
+# shellcheck source=scripts/stages.sh
+. scripts/stages.sh
 trap 'die "interrupted; run it again, and it completes what is missing"' INT TERM
 
 image=$(scripts/build.sh)
