@@ -32,6 +32,13 @@ class Render(Protocol):
         """Render with these answers, and the defaults of all others."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes, so that no worker is left alone with it in the end."""
+    slow = ["test_deploy.py", "test_update.py", "test_image.py"]
+    order = {name: rank for rank, name in enumerate(slow)}
+    items.sort(key=lambda item: order.get(item.path.name, len(slow)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where everything is at hand (SKIPS_FAIL=1), a test that is skipped has failed."""
