@@ -114,6 +114,7 @@ def application(
         functions[name] = {
             "image": f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/one-app@{DIGEST}",
             "package_type": "Image",
+            "description": "Invoke the alias live",
             "architectures": [architecture],
             "memory_size": questions["memory_size"]["default"],
             "timeout": questions["timeout"]["default"],

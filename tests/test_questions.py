@@ -196,6 +196,7 @@ def test_refuses_region(snapshot: Path, tmp_path: Path, region: str) -> None:
         ("{Project: x}", "The tag 'Project' is made by the project itself or by AWS"),
         ("{'aws:x': x}", "The tag 'aws:x' is made by the project itself or by AWS"),
         ("{'stage:dev': x}", "The tag 'stage:dev' is made by the project itself or by AWS"),
+        ("{team: a, Team: b}", "The tags 'team' and 'Team' differ in their case alone"),
         ("{team: ' shop'}", "The tag 'team' cannot have the value ' shop'"),
         ("{team: ''}", "The tag 'team' cannot have the value ''"),
         ('{team: "it\'s"}', "The tag 'team' cannot have the value 'it's'"),

@@ -127,7 +127,10 @@ def answers_of(row: Combination) -> dict[str, Any]:
 
 
 def test_releases_are_those_of_the_changelog(releases: Releases) -> None:
-    assert releases.real[:-1] == list(history(TEMPLATE))
+    told = re.findall(r"(?m)^## (v\S+)", (TEMPLATE / "CHANGELOG.md").read_text())
+    committed = [version for version in reversed(told) if version in releases.real[:-1]]
+    assert releases.real[:-1] == committed == list(history(TEMPLATE))
+    assert len(told) - len(committed) <= 1, "a version that no commit has"
     assert len(releases.future) >= 3
     tags = git(releases.template, "tag", "--list").split()
     assert set(releases.all) == set(tags)
@@ -180,7 +183,8 @@ def test_places_of_the_users_stay_as_they_are(releases: Releases) -> None:
     for version in releases.all:
         now = own_places(releases.template, version)
         for name, lines in first.items():
-            left = [line for line in now[name] if line in lines]
+            whole = not name.endswith(".jinja")
+            left = [line for line in now[name] if whole or line in lines]
             assert left == lines, f"{name} in {version}"
 
 

@@ -49,7 +49,7 @@ class Runner:
             for name, value in step.get("env", {}).items()
         }
         return subprocess.run(
-            ["bash", "-e", "-o", "pipefail", "-c", step["run"]],
+            ["bash", "-e", "-c", step["run"]],
             cwd=self.workspace,
             env=os.environ
             | given
@@ -86,13 +86,13 @@ class Project:
         subprocess.run(["git", "init", "--quiet", "--bare", self.origin], check=True)
         git(self.directory, "remote", "add", "origin", str(self.origin))
         workflow = self.directory / ".github" / "workflows" / "template-update.yml"
-        self.update, self.pull_request = steps(workflow, "update"), steps(workflow, "pull-request")
+        jobs = ("update", "test", "pull-request")
+        self.steps = {name: step for job in jobs for name, step in steps(workflow, job).items()}
         self.runner = Runner(directory, self.directory)
 
-    def work(self, name: str, text: str | None) -> None:
-        """Change or delete a file, commit and push."""
-        path = self.directory / name
-        path.unlink() if text is None else path.write_text(text)
+    def work(self, name: str, text: str) -> None:
+        """Change a file, commit and push."""
+        (self.directory / name).write_text(text)
         self.push()
 
     def push(self) -> None:
@@ -100,32 +100,42 @@ class Project:
         commit(self.directory, "Work")
         git(self.directory, "push", "--quiet", "origin", "HEAD:main")
 
-    def run_workflow(self, *, tested: str = "success") -> str:
-        """Run both jobs, and return the text of the pull request."""
-        updated = self.runner.run(self.update["Update"])
+    def run_step(self, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a step."""
+        return self.runner.run(self.steps[name], **environment)
+
+    def next_job(self, name: str) -> None:
+        """Begin a job: in a fresh checkout, with the artifact of the job before."""
+        before, checkout = self.runner.workspace, self.directory.with_name(name)
+        clone = ("clone", "--quiet", "--branch=main", "--depth=1", f"file://{self.origin}", name)
+        git(self.directory.parent, *clone)
+        (before / ".template-update").rename(checkout / ".template-update")
+        self.runner.workspace = checkout
+
+    def run_workflow(self) -> str:
+        """Run all jobs, and return the text of the pull request."""
+        updated = self.run_step("Update")
         assert updated.returncode == 0, updated.stderr
         outputs = self.runner.outputs()
-        self.settled = self.runner.run(self.update["Settle the locks and test"])
-        variables = {
-            "BRANCH": outputs["branch"],
-            "RELEASE": outputs["release"],
-            "RUN": "https://github.com/org/app/actions/runs/1",
-            "TESTS": tested,
-        }
-        committed = self.runner.run(self.update["Commit"], **variables)
+        committed = self.run_step("Commit", RELEASE=outputs["release"])
         assert committed.returncode == 0, committed.stderr
 
-        fresh = self.directory.with_name("fresh")
-        git(self.directory.parent, "clone", "--quiet", "--branch=main", str(self.origin), "fresh")
-        (self.directory / ".template-update").rename(fresh / ".template-update")
-        self.runner.workspace = fresh
-        pushed = self.runner.run(
-            self.pull_request["Push and open the pull request"], BRANCH=outputs["branch"]
+        self.next_job("test")
+        self.tested = self.run_step("Settle the locks and test")
+        noted = self.run_step(
+            "Note the result",
+            GITHUB_SHA=git(self.runner.workspace, "rev-parse", "origin/main").strip(),
+            RUN="https://github.com/org/app/actions/runs/1",
+            TESTS="failure" if self.tested.returncode else "success",
         )
+        assert noted.returncode == 0, noted.stderr
+
+        self.next_job("pull-request")
+        pushed = self.run_step("Push and open the pull request", BRANCH=outputs["branch"])
         assert pushed.returncode == 0, pushed.stderr
         assert "refs/heads/template-update/v1.1.0" in git(self.origin, "show-ref")
         assert "gh pr create --head template-update/v1.1.0" in self.runner.calls.read_text()
-        return (fresh / ".template-update" / "body.md").read_text()
+        return (self.runner.workspace / ".template-update" / "body.md").read_text()
 
 
 @pytest.fixture
@@ -165,10 +175,10 @@ def test_a_new_release_becomes_a_pull_request(project: Project) -> None:
 
 def test_conflicts_are_listed_and_nothing_is_tested(project: Project) -> None:
     project.work("README.md", "# Ours\n")
-    body = project.run_workflow(tested="failure")
+    body = project.run_workflow()
     assert "## Conflicts: solve them on this branch\n\n- `README.md`\n" in body
     assert "`make lint test`: failure" in body
-    assert project.settled.returncode == 1
+    assert project.tested.returncode == 1
     assert "make lint" not in project.runner.calls.read_text()
     readme = git(project.origin, "show", "template-update/v1.1.0:README.md")
     assert "<<<<<<< before updating" in readme
@@ -180,17 +190,20 @@ def test_conflicts_of_locks_are_settled(project: Project) -> None:
     project.runner.tool("make", 'case $1 in lock) echo "boto3==9" >requirements.txt ;; esac')
     body = project.run_workflow()
     assert "Conflicts" not in body
+    assert "`make lint test`: success" in body
     assert "make lock\nmake lint test\n" in project.runner.calls.read_text()
+    branch = git(project.origin, "show", "template-update/v1.1.0:requirements.txt")
+    assert branch == "boto3==9\n"
 
 
 def test_newest_release_and_known_branch_come_to_nothing(project: Project) -> None:
     git(project.directory, "push", "--quiet", "origin", "HEAD:template-update/v1.1.0")
-    known = project.runner.run(project.update["Update"])
+    known = project.run_step("Update")
     assert known.returncode == 0, known.stderr
     assert "::notice::The branch template-update/v1.1.0 is there already" in known.stdout
     assert project.runner.outputs() == {}
     commit(project.directory, "Update")
-    newest = project.runner.run(project.update["Update"])
+    newest = project.run_step("Update")
     assert newest.returncode == 0, newest.stderr
     assert "::notice::The project has the newest release" in newest.stdout
     assert project.runner.outputs() == {}
@@ -198,28 +211,31 @@ def test_newest_release_and_known_branch_come_to_nothing(project: Project) -> No
 
 def test_template_that_cannot_be_read_fails_clearly(project: Project) -> None:
     project.template.rename(project.template.with_name("elsewhere"))
-    result = project.runner.run(project.update["Update"])
+    result = project.run_step("Update")
     assert result.returncode == 1
     assert "::error::The template could not be read; install the GitHub App" in result.stdout
 
 
-def test_only_the_job_that_runs_nothing_of_the_project_may_write(project: Project) -> None:
+def test_what_the_release_brings_runs_where_no_secret_is(project: Project) -> None:
     path = project.directory / ".github" / "workflows" / "template-update.yml"
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
-    granted = {
-        job: {
-            name.removeprefix("permission-"): value
-            for step in content["steps"]
-            for name, value in step.get("with", {}).items()
-            if name.startswith("permission-")
-        }
-        for job, content in workflow["jobs"].items()
+    jobs = workflow["jobs"]
+    assert not any("permissions" in job for job in jobs.values())
+    runs = {
+        name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()
     }
-    write = {"contents": "write", "pull-requests": "write", "workflows": "write"}
-    assert granted == {"update": {"contents": "read"}, "pull-request": write}
-    for command in ("make ", "copier "):
-        assert all(command not in step["run"] for step in project.pull_request.values())
+    with_secrets = {name for name, job in jobs.items() if "secrets." in json.dumps(job)}
+    with_make = {name for name, commands in runs.items() if "make l" in "".join(commands)}
+    assert with_secrets == {"update", "pull-request"}
+    assert with_make == {"test"}
+    write = [
+        value
+        for step in jobs["update"]["steps"]
+        for name, value in step.get("with", {}).items()
+        if name.startswith("permission-")
+    ]
+    assert write == ["read"]
 
 
 def test_renovate_groups_what_belongs_together(render: Render) -> None:

@@ -45,12 +45,12 @@ if [ -z "${AWS_PROFILE:-}" ]; then unset AWS_PROFILE; fi
 check_aws() {
   local answer
   need aws 'install the AWS CLI, version 2: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html'
-  if answer=$(aws sts get-caller-identity --query Arn --output text 2>&1); then
+  if answer=$(aws sts get-caller-identity --query Arn --output text 2>"$work/error"); then
     say "Stage $STAGE in $AWS_REGION, as $answer"
     IFS=: read -r _ partition _ _ account _ <<<"$answer"
     return
   fi
-  answer=$(tr '\n' ' ' <<<"$answer")
+  answer=$(tr '\n' ' ' <"$work/error")
   case $answer in
     *'connect to the endpoint'* | *'resolve'*)
       die "AWS does not answer in the region '$AWS_REGION'; check AWS_REGION and the network"

@@ -1,6 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# The alias `live` of each function: what it points to, tests before it moves, moving it. Nothing else moves it.
-# Sourced, never run.
+# The alias `live` of each function: what it points to, tests before it moves, moving it. Sourced, never run.
 
 # live_version FUNCTION: print the version that `live` points to, or nothing.
 live_version() {
@@ -68,6 +67,13 @@ move_live() {
 # publish FUNCTION: publish what is new in $LATEST, and print the version's number; where nothing is new, the last one's.
 publish() { value aws lambda publish-version --function-name "$1" --query Version; }
 
+# remember_live: note what `live` of each function points to, where something else than go_live may move it.
+before=()
+remember_live() {
+  local name
+  for name in "${functions[@]}"; do before+=("$(live_version "$(function_name "$name")")"); done
+}
+
 # go_live: publish a version of each function, and point `live` of all to them if all pass their tests. Leaves them in
 # $versions, in the order of $functions.
 versions=()
@@ -80,6 +86,9 @@ go_live() {
     passes "${functions[i]}" "${versions[i]}" || failed=${failed:-$(function_name "${functions[i]}")}
   done
   if [ -n "$failed" ]; then
+    for i in "${!before[@]}"; do
+      if [ -n "${before[i]}" ]; then move_live "$(function_name "${functions[i]}")" "${before[i]}"; fi
+    done
     die "the smoke test of $failed failed, so live of no function was moved; mend the function and deploy again"
   fi
   for i in "${!functions[@]}"; do

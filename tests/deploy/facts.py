@@ -215,6 +215,7 @@ class Template:
             functions[name] = {
                 "image": function["Code"]["ImageUri"],
                 "package_type": function["PackageType"],
+                "description": function["Description"],
                 "architectures": function["Architectures"],
                 "memory_size": function["MemorySize"],
                 "timeout": function["Timeout"],
@@ -372,6 +373,7 @@ def cli_facts(recording: Recording) -> Facts:
         functions[name] = {
             "image": create["--code"][0].removeprefix("ImageUri="),
             "package_type": create["--package-type"][0],
+            "description": create["--description"][0],
             "architectures": create["--architectures"],
             "memory_size": int(create["--memory-size"][0]),
             "timeout": int(create["--timeout"][0]),

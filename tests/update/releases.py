@@ -29,13 +29,21 @@ def top_version(changelog: str) -> str | None:
 
 
 def history(repository: Path) -> dict[str, str]:
-    """Version -> the commit that made it the top heading of CHANGELOG.md, the first one first."""
+    """Version -> its commit, the first one first.
+
+    The release workflow tags a commit while the version is CHANGELOG.md's top heading; where the
+    tag is not at hand, the last such commit stands for it. What a fork merged is not its release.
+    """
+    tags = git(repository, "tag", "--list").split()
     found: dict[str, str] = {}
-    for commit in git(repository, "log", "--reverse", "--format=%H", "--", PARTS[0]).split():
+    line = ("log", "--first-parent", "--format=%H")
+    last = git(repository, "rev-parse", "HEAD").strip()
+    for commit in git(repository, *line, "--", PARTS[0]).split():  # the newest first
         version = top_version(git(repository, "show", f"{commit}:{PARTS[0]}"))
         if version and version not in found:
-            found[version] = commit
-    return found
+            found[version] = f"refs/tags/{version}" if version in tags else last
+        last = f"{commit}^"
+    return dict(reversed(found.items()))
 
 
 def following(version: str) -> str:

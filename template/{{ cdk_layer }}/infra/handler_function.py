@@ -64,6 +64,7 @@ class HandlerFunction(Construct):
             self,
             "Function",
             function_name=name,
+            description="Invoke the alias live",
             code=lambda_.DockerImageCode.from_ecr(
                 repository,
                 tag_or_digest=settings.image_digest,

@@ -1,15 +1,13 @@
-"""What differs between stages and deployments, given as context: `cdk synth -c stage=prod`."""
+"""What differs between stages and deployments: context of cdk.json and of `cdk synth -c …`."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from aws_cdk.aws_lambda import ApplicationLogLevel
 from constructs import Node
-
-from . import facts
 
 NO_DIGEST = f"sha256:{'0' * 64}"
 
@@ -24,6 +22,7 @@ class Settings:
         log_level: DEBUG, INFO, WARN, ERROR or FATAL.
         alarm_topic_arn: The SNS topic that hears of alarms, or nothing.
         permissions_boundary_arn: The policy that bounds the roles of the functions, or nothing.
+        resource_tags: Of every resource, besides `project` and `stage`.
 
     Raises:
         ValueError: A setting cannot be what it is.
@@ -32,8 +31,9 @@ class Settings:
     stage: str = "dev"
     image_digest: str = NO_DIGEST
     log_level: str = "INFO"
-    alarm_topic_arn: str = facts.ALARM_TOPIC_ARN
-    permissions_boundary_arn: str = facts.PERMISSIONS_BOUNDARY_ARN
+    alarm_topic_arn: str = ""
+    permissions_boundary_arn: str = ""
+    resource_tags: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the settings."""

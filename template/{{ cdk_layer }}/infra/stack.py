@@ -28,7 +28,7 @@ class ApplicationStack(Stack):
     def __init__(self, scope: Construct, settings: Settings) -> None:
         """Define the stack `<project>-<stage>`, for whatever account it is deployed to."""
         name = f"{facts.PROJECT}-{settings.stage}"
-        tags = {**facts.TAGS, "stage": settings.stage}
+        tags = {"project": facts.PROJECT, **settings.resource_tags, "stage": settings.stage}
         description = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]["description"]
         super().__init__(
             scope,

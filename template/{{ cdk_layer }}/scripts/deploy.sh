@@ -37,6 +37,7 @@ fi
 image=$(scripts/build.sh)
 uri=$(scripts/push.sh "$image")
 settle_stack
+remember_live
 
 # shellcheck disable=SC2154
 say "Deploying the stack $stack"

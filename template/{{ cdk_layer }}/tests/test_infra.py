@@ -23,6 +23,7 @@ SETTINGS = Settings(
     log_level="WARN",
     alarm_topic_arn=TOPIC,
     permissions_boundary_arn=BOUNDARY,
+    resource_tags={"team": "shop"},
 )
 
 
@@ -35,8 +36,8 @@ def synthesize(settings: Settings) -> Template:
 
 @pytest.fixture(scope="module")
 def default() -> Template:
-    """The stage that is deployed where nothing else is said, without alarm topic and boundary."""
-    return synthesize(Settings(alarm_topic_arn="", permissions_boundary_arn=""))
+    """A stage with none."""
+    return synthesize(Settings())
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_roles_hold_nothing_but_what_is_needed(prod: Template) -> None:
 
 
 def test_everything_that_can_be_is_tagged(prod: Template) -> None:
-    tags = {**facts.TAGS, "stage": "prod"}
+    tags = {"project": facts.PROJECT, "stage": "prod", "team": "shop"}
     wanted = [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
     for kind in (
         "AWS::Lambda::Function",

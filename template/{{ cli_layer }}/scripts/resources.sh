@@ -37,10 +37,11 @@ role_name() {
   printf '%s\n' "$name"
 }
 
-# put_role NAME FUNCTION: sets $role_arn.
+# put_role NAME FUNCTION: sets $role_arn, and $role_is_new where there was none.
 put_role() {
-  local role actual owner boundary
+  local role actual owner boundary statements
   role=$(role_name "$2")
+  role_is_new=''
   actual=$(value aws iam get-role --role-name "$role" \
     --query "join(' ', [$role_owner, Role.Arn, not_null(Role.PermissionsBoundary.PermissionsBoundaryArn, '')])")
   read -r owner role_arn boundary <<<"$actual"
@@ -48,6 +49,7 @@ put_role() {
     say "Creating the role $role"
     # With its boundary from the first moment: an account may refuse roles without one.
     boundary=$PERMISSIONS_BOUNDARY_ARN
+    role_is_new=yes
     role_arn=$(value aws iam create-role --role-name "$role" --description "Role of the function $2" \
       --assume-role-policy-document file://scripts/trust.json --tags "$(tag_list "${stage_tags[@]}")" \
       ${PERMISSIONS_BOUNDARY_ARN:+--permissions-boundary "$PERMISSIONS_BOUNDARY_ARN"} --query Role.Arn)
@@ -56,8 +58,9 @@ put_role() {
     die "the role $role exists already and is not this stage's; delete it, or deploy to another STAGE"
   fi
 
+  statements=$(own_statements "$1")
   aws iam put-role-policy --role-name "$role" --policy-name function \
-    --policy-document "$(permissions "$(log_group_arn "$2")" "$(own_statements "$1")")"
+    --policy-document "$(permissions "$(log_group_arn "$2")" "$statements")"
   if [ -n "$PERMISSIONS_BOUNDARY_ARN" ] && [ "$boundary" != "$PERMISSIONS_BOUNDARY_ARN" ]; then
     aws iam put-role-permissions-boundary --role-name "$role" --permissions-boundary "$PERMISSIONS_BOUNDARY_ARN"
   elif [ -z "$PERMISSIONS_BOUNDARY_ARN" ] && [ -n "$boundary" ]; then
@@ -65,47 +68,42 @@ put_role() {
   fi
 }
 
-# variables NAME: print all environment variables of the function, one NAME=VALUE a line.
-variables() {
-  environment "$1"
-  own_environment "$1"
-}
-
-# environment_json NAME: print the function's environment as JSON.
+# environment_json NAME=VALUE...: print the environment variables as JSON, as a function takes them.
 environment_json() {
   local line text separator='' result=''
-  while read -r line; do
+  for line in "$@"; do
     text=${line#*=}
     text=${text//\\/\\\\}
     result+="$separator\"${line%%=*}\": \"${text//\"/\\\"}\""
     separator=', '
-  done < <(variables "$1")
+  done
   printf '{"Variables": {%s}}\n' "$result"
 }
 
 # put_function NAME FUNCTION IMAGE: $LATEST and the tags become as they should be, with the role $role_arn.
 put_function() {
-  local command options query wanted tag_query='' wanted_tags='' actual state line count=0
+  local command lines variables=() options query wanted tag_query='' wanted_tags='' actual state line
   local memory_size=$memory_size timeout=$timeout ephemeral_storage=$ephemeral_storage
   own_settings "$1"
   command=$(command_of "$1")
-  options=(--role "$role_arn" --memory-size "$memory_size" --timeout "$timeout"
+  lines=$(environment "$1" && own_environment "$1")
+  while read -r line; do variables+=("$line"); done <<<"$lines"
+  options=(--role "$role_arn" --description "$function_description" --memory-size "$memory_size" --timeout "$timeout"
     --ephemeral-storage "Size=$ephemeral_storage" --tracing-config Mode=Active
     --logging-config "LogFormat=JSON,LogGroup=/aws/lambda/$2,ApplicationLogLevel=$LOG_LEVEL"
-    --image-config "{${command:+\"Command\": [\"$command\"]}}" --environment "$(environment_json "$1")")
+    --image-config "{${command:+\"Command\": [\"$command\"]}}" --environment "$(environment_json "${variables[@]}")")
 
   # One question for all that could have to change: a line for the state, one for the configuration, one for the tags.
-  query='Role, to_string(MemorySize), to_string(Timeout), to_string(EphemeralStorage.Size), TracingConfig.Mode'
+  query='Role, Description, to_string(MemorySize), to_string(Timeout), to_string(EphemeralStorage.Size), TracingConfig.Mode'
   query+=', LoggingConfig.LogFormat, LoggingConfig.LogGroup, LoggingConfig.ApplicationLogLevel'
   query+=", join(' ', ImageConfigResponse.ImageConfig.Command || \`[]\`)"
-  wanted="$role_arn|$memory_size|$timeout|$ephemeral_storage|Active|JSON|/aws/lambda/$2|$LOG_LEVEL|$command"
-  while read -r line; do
+  wanted="$role_arn|$function_description|$memory_size|$timeout|$ephemeral_storage|Active|JSON|/aws/lambda/$2|$LOG_LEVEL|$command"
+  for line in "${variables[@]}"; do
     query+=", Environment.Variables.\"${line%%=*}\""
     wanted+="|${line#*=}"
-    count=$((count + 1))
-  done < <(variables "$1")
+  done
   query+=", to_string(length(keys(Environment.Variables || \`{}\`)))"
-  wanted+="|$count"
+  wanted+="|${#variables[@]}"
   for line in "${stage_tags[@]}"; do
     tag_query+=", Tags.\"${line%%=*}\""
     wanted_tags+="|${line#*=}"
@@ -119,6 +117,7 @@ put_function() {
     say "Creating the function $2"
     create_function "$2" "$3" "${options[@]}"
     aws lambda wait function-active-v2 --function-name "$2"
+    if [ -z "$role_is_new" ]; then put_tags "$2"; fi # what an interrupted deployment left may have others
     return
   fi
 

@@ -21,6 +21,7 @@ TEXT
 options "$@"
 need sam 'install the AWS SAM CLI: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/install-sam-cli.html'
 check_aws
+own_parameters=()
 # shellcheck source=scripts/stages.sh
 . scripts/stages.sh
 trap 'die "interrupted; run it again, and it completes what is missing"' INT TERM
@@ -28,6 +29,7 @@ trap 'die "interrupted; run it again, and it completes what is missing"' INT TER
 image=$(scripts/build.sh)
 uri=$(scripts/push.sh "$image")
 settle_stack
+remember_live
 
 # shellcheck disable=SC2154
 say "Deploying the stack $stack"
@@ -36,7 +38,7 @@ sam deploy --template-file template.yaml --stack-name "$stack" --region "$AWS_RE
   --no-confirm-changeset --no-fail-on-empty-changeset --no-progressbar \
   --tags "${tags[@]}" "stage=$STAGE" --parameter-overrides \
   "Stage=$STAGE" "ImageUri=$uri" "LogLevel=$LOG_LEVEL" "AlarmTopicArn=\"$ALARM_TOPIC_ARN\"" \
-  "PermissionsBoundaryArn=\"$PERMISSIONS_BOUNDARY_ARN\"" >&2 \
+  "PermissionsBoundaryArn=\"$PERMISSIONS_BOUNDARY_ARN\"" ${own_parameters[@]+"${own_parameters[@]}"} >&2 \
   || die "the stack $stack was not deployed, see above; mend the cause and deploy again"
 
 go_live
