@@ -94,10 +94,11 @@ put_function() {
     --image-config "{${command:+\"Command\": [\"$command\"]}}" --environment "$(environment_json "${variables[@]}")")
 
   # One question for all that could have to change: a line for the state, one for the configuration, one for the tags.
-  query='Role, Description, to_string(MemorySize), to_string(Timeout), to_string(EphemeralStorage.Size), TracingConfig.Mode'
-  query+=', LoggingConfig.LogFormat, LoggingConfig.LogGroup, LoggingConfig.ApplicationLogLevel'
+  query='Role, Description, to_string(MemorySize), to_string(Timeout), to_string(EphemeralStorage.Size)'
+  query+=', TracingConfig.Mode, LoggingConfig.LogFormat, LoggingConfig.LogGroup, LoggingConfig.ApplicationLogLevel'
   query+=", join(' ', ImageConfigResponse.ImageConfig.Command || \`[]\`)"
-  wanted="$role_arn|$function_description|$memory_size|$timeout|$ephemeral_storage|Active|JSON|/aws/lambda/$2|$LOG_LEVEL|$command"
+  wanted="$role_arn|$function_description|$memory_size|$timeout|$ephemeral_storage"
+  wanted+="|Active|JSON|/aws/lambda/$2|$LOG_LEVEL|$command"
   for line in "${variables[@]}"; do
     query+=", Environment.Variables.\"${line%%=*}\""
     wanted+="|${line#*=}"
