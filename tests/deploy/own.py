@@ -18,7 +18,7 @@ def handler(event, context):
 """
 
 SAM = {
-    ">>> yours: environment": "        ORDERS: !Ref Orders\n",
+    ">>> yours: environment variables of all": "        ORDERS: !Ref Orders\n",
     ">>> yours: more permissions of main": """\
               - Effect: Allow
                 Action: [logs:CreateLogStream, logs:PutLogEvents]

@@ -107,7 +107,7 @@ def in_own_places(answers: dict[str, Any]) -> Edits:
         case "sam":
             edits["template.yaml"] = chain(
                 insert(">>> yours: parameters", "  Shop:\n    Type: String\n"),
-                insert(">>> yours: environment", "        TABLE: !Ref Orders\n"),
+                insert(">>> yours: environment variables of all", "        TABLE: !Ref Orders\n"),
                 insert(f">>> yours: more properties of {last},", "      Timeout: 60\n"),
                 insert(
                     f">>> yours: more permissions of {last}",
