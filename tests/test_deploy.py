@@ -236,9 +236,9 @@ def application_of(render: Render, tmp_path: Path) -> Iterator[Deploy]:
 
 
 @deployed
-@pytest.mark.parametrize("mode", ["single", "multi"])
+@pytest.mark.parametrize("iac", ["cli", "cdk", "sam"])  # one after the other: sam waits for sam
 @pytest.mark.parametrize("runtime_style", ["managed", "custom"])
-@pytest.mark.parametrize("iac", ["cli", "cdk", "sam"])
+@pytest.mark.parametrize("mode", ["multi", "single"])
 def test_life_cycle(iac: str, runtime_style: str, mode: str, application_of: Deploy) -> None:
     if mode == "multi":  # both ways of choosing are lived through
         mode = "command" if (runtime_style == "managed") == (iac != "cdk") else "environment"

@@ -163,6 +163,6 @@ def test_cdk_nag_finds_nothing() -> None:
         {"log_level": "LOUD"},
     ],
 )
-def test_settings_are_checked(wrong: dict[str, str]) -> None:
+def test_settings_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong.values()))):
         Settings(**wrong)
