@@ -210,33 +210,26 @@ def test_refuses_tags(snapshot: Path, tmp_path: Path, tags: str, why: str) -> No
     assert why in refusal(snapshot, tmp_path / "app", resource_tags=tags)
 
 
-@pytest.mark.parametrize(
-    "arn",
-    [
-        "boundary",
-        "arn:aws:iam::123456789012:role/boundary",
-        "arn:aws:iam::1234:policy/boundary",
-        "arn:aws:iam::123456789012:policy/two words",
-        "arn:aws:iam::123456789012:policy/x\n",
-    ],
-)
-def test_refuses_permissions_boundary(snapshot: Path, tmp_path: Path, arn: str) -> None:
-    sentence = refusal(snapshot, tmp_path / "app", permissions_boundary=arn)
-    assert "cannot be a permissions boundary; write the ARN of a policy, such as" in sentence
+BOUNDARY = "cannot be a permissions boundary; write the ARN of a policy, such as"
+TOPIC = "cannot be a topic of alarms; write the ARN of an SNS topic"
 
 
 @pytest.mark.parametrize(
-    "arn",
+    ("question", "arn", "why"),
     [
-        "alarms",
-        "arn:aws:sqs:us-east-1:123456789012:alarms",
-        "arn:aws:sns:us-east-1:123456789012:alarms.fifo",
-        "arn:aws:sns:us-east-1:123456789012:alarms:subscription",
+        ("permissions_boundary", "boundary", BOUNDARY),
+        ("permissions_boundary", "arn:aws:iam::123456789012:role/boundary", BOUNDARY),
+        ("permissions_boundary", "arn:aws:iam::1234:policy/boundary", BOUNDARY),
+        ("permissions_boundary", "arn:aws:iam::123456789012:policy/two words", BOUNDARY),
+        ("permissions_boundary", "arn:aws:iam::123456789012:policy/x\n", BOUNDARY),
+        ("alarm_topic", "alarms", TOPIC),
+        ("alarm_topic", "arn:aws:sqs:us-east-1:123456789012:alarms", TOPIC),
+        ("alarm_topic", "arn:aws:sns:us-east-1:123456789012:alarms.fifo", TOPIC),
+        ("alarm_topic", "arn:aws:sns:us-east-1:123456789012:alarms:subscription", TOPIC),
     ],
 )
-def test_refuses_alarm_topic(snapshot: Path, tmp_path: Path, arn: str) -> None:
-    sentence = refusal(snapshot, tmp_path / "app", alarm_topic=arn)
-    assert "cannot be a topic of alarms; write the ARN of an SNS topic" in sentence
+def test_refuses_arn(snapshot: Path, tmp_path: Path, question: str, arn: str, why: str) -> None:
+    assert why in refusal(snapshot, tmp_path / "app", **{question: arn})
 
 
 COMPANY = {

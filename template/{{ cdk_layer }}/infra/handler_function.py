@@ -88,7 +88,7 @@ class HandlerFunction(Construct):
 
         # `live` begins with the version that comes with the function, and no later change of the
         # stack moves it: scripts/live.sh publishes the change as a version, tests it, and then
-        # does. Only a change of the alias itself sets it back for the time of a deployment.
+        # does. Only a change of the alias itself sets it back until the deployment ends.
         first_version = lambda_.Version(
             self, "FirstVersion", lambda_=self.function, removal_policy=RemovalPolicy.RETAIN
         )
